@@ -1,0 +1,93 @@
+"""What every data set becomes: pairs of picture files with boxes, split into train and test."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from metrics.errors import InputError
+
+
+@dataclass(frozen=True)
+class Box:
+    """One annotated object.
+
+    Attributes:
+        x0, y0, x1, y1: Edges in pixels of the pair's pictures, origin at the top left corner of the top left
+            pixel; x1 and y1 are exclusive, so that x1 - x0 is the width (COCO's convention).
+        label: One of the data set's classes.
+        difficult: Marked as hard or as a crowd; an evaluator neither rewards nor punishes finding it.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    label: str
+    difficult: bool = False
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An infrared and a visible picture of one scene, and what is in it.
+
+    Attributes:
+        name: Unique in its data set; the stem of every file that the benchmark writes for this pair.
+        infrared, visible: Picture files.
+        boxes: Annotated objects; empty for a picture without objects and for a data set without annotations.
+    """
+
+    name: str
+    infrared: Path
+    visible: Path
+    boxes: tuple[Box, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class of each box."""
+        return tuple(box.label for box in self.boxes)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the bytes of both picture files: what a fused picture of this pair is made from."""
+        digest = hashlib.sha256()
+        for path in (self.infrared, self.visible):
+            try:
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+            except OSError as error:
+                raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pairs of one data set, by part.
+
+    Attributes:
+        name: As `run_benchmark.py list datasets` gives it.
+        title: As tables print it.
+        classes: The evaluated classes, in the data set's order.
+        train, test: The parts, in the order of their lists.
+        split: Where the parts come from, in words.
+        notes: What was left out or mended while reading, with counts; tables and manifests repeat it.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    train: tuple[Pair, ...]
+    test: tuple[Pair, ...]
+    split: str
+    notes: tuple[str, ...] = ()
+
+
+def fingerprint(pairs: Iterable[Pair]) -> str:
+    """Return a SHA-256 over names, picture bytes and boxes, whatever folder they lie in.
+
+    Two people with equal fingerprints scored the same pictures with the same annotations.
+    """
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(f"{pair.name}\n{pair.fingerprint}\n{pair.boxes!r}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,104 @@
+"""What a fusion method is: two 8-bit pictures in, one 8-bit grey picture of the same size out."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.errors import InputError, unknown
+from metrics.pictures import Picture, grey
+
+
+class Method(ABC):
+    """A fusion method. A subclass gives `forward`; the rest has defaults.
+
+    Attributes:
+        title: As tables print it; the class name when empty.
+        variants: Names of the published variants, the default first; empty when there is but one.
+        colour: Whether `forward` wants the pictures as RGB; otherwise it gets their grey luma.
+        trained: Whether the method has weights.
+    """
+
+    title: ClassVar[str] = ""
+    variants: ClassVar[tuple[str, ...]] = ()
+    colour: ClassVar[bool] = False
+
+    def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
+        """Prepare the method.
+
+        Args:
+            variant: One of `variants`; None is the first.
+            weights: A file or folder with the method's weights; None for methods that need none.
+            device: "auto", "cpu", "cuda" or "cuda:1"; methods without a network ignore it.
+
+        Raises:
+            InputError: The variant is unknown, or the weights cannot be used.
+        """
+        if variant is not None and variant not in self.variants:
+            if not self.variants:
+                raise InputError(f"{type(self).__name__} has no variants, but {variant!r} was asked for; leave it out.")
+            raise unknown(f"variant of {type(self).__name__}", variant, self.variants)
+        self.variant = variant or (self.variants[0] if self.variants else None)
+        self.weights = weights
+        self.device = device
+
+    @abstractmethod
+    def forward(self, infrared: Picture, visible: Picture) -> NDArray[np.float32]:
+        """Return the method's own output, before any clamping, stretching or rounding.
+
+        Args:
+            infrared, visible: uint8 (H, W) grey; both (H, W, 3) RGB when the class says `colour`.
+        """
+
+    def picture(self, raw: NDArray[np.float32]) -> Picture:
+        """Return the 8-bit picture that is saved for a raw output: here levels 0-255, clipped and rounded."""
+        return np.clip(np.rint(raw), 0, 255).astype(np.uint8)
+
+    def raw(self, infrared: Picture, visible: Picture) -> NDArray[np.float32]:
+        """Return the method's own output for a pair, float32, on the method's own scale.
+
+        Args:
+            infrared, visible: uint8 pictures of one size, (H, W) grey or (H, W, 3) RGB.
+
+        Raises:
+            InputError: The pictures are not 8-bit, not pictures, or differ in size.
+        """
+        prepare = rgb if self.colour else grey
+        for band, pixels in (("infrared", infrared), ("visible", visible)):
+            if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+                raise InputError(
+                    f"{band} picture: expected uint8 of shape (H, W) or (H, W, 3), got {pixels.dtype} {pixels.shape}"
+                )
+        if infrared.shape[:2] != visible.shape[:2]:
+            raise InputError(
+                f"infrared is {infrared.shape[1]}x{infrared.shape[0]} but visible is "
+                f"{visible.shape[1]}x{visible.shape[0]}; fusion needs registered pictures of one size."
+            )
+        return np.asarray(self.forward(prepare(infrared), prepare(visible)), dtype=np.float32)
+
+    def fuse(self, infrared: Picture, visible: Picture) -> Picture:
+        """Return the fused picture, uint8 (H, W), at the pair's own size.
+
+        Args:
+            infrared, visible: uint8 pictures of one size, (H, W) grey or (H, W, 3) RGB.
+
+        Raises:
+            InputError: The pictures cannot be used, or the method gave something that is not their size.
+        """
+        fused = self.picture(self.raw(infrared, visible))
+        if fused.dtype != np.uint8 or fused.shape != infrared.shape[:2]:
+            raise InputError(
+                f"{type(self).__name__} gave {fused.dtype} {fused.shape}; expected uint8 {infrared.shape[:2]}, "
+                "the size of its sources."
+            )
+        return fused
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides this method's output besides its code and weights; stored with every result."""
+        return {"variant": self.variant}
+
+
+def rgb(picture: Picture) -> Picture:
+    """Return a picture as (H, W, 3), grey repeated three times."""
+    return picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)

@@ -1,0 +1,14 @@
+"""The one error that means: what was given cannot be used, and here is what to do."""
+
+
+class InputError(ValueError):
+    """Raised for input that a person can mend: a missing file, a wrong size, an unknown name.
+
+    The message is one line that says what, where, what was expected, what was found and what to do.
+    Command lines print it without a traceback and end with status 2.
+    """
+
+
+def unknown(kind: str, name: object, known: list[str] | tuple[str, ...]) -> InputError:
+    """Return the error for a name that nobody knows; it lists the known ones."""
+    return InputError(f"unknown {kind} {name!r}; known: {', '.join(known)}")
