@@ -19,6 +19,7 @@ from metrics.opencv import cv2
 Picture = NDArray[np.uint8]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+MATLAB_LUMA = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])
 _DEEP = ("I", "F")  # Pillow's modes of more than eight bits all begin so: I, I;16, I;16B, F
 
 
@@ -74,6 +75,17 @@ def _opened(path: Path) -> Image.Image:
         raise InputError(f"{path} is not a picture that can be read; expected {', '.join(SUFFIXES)}.") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}).") from error
+
+
+def grey(picture: Picture) -> Picture:
+    """Return a picture as (H, W) luma: ITU-R 601 as MATLAB's rgb2gray has it, rounded half away from zero.
+
+    Args:
+        picture: uint8, (H, W) or (H, W, 3) RGB; grey is returned as it is.
+    """
+    if picture.ndim == 2:
+        return picture
+    return np.floor(picture @ MATLAB_LUMA + 0.5).astype(np.uint8)
 
 
 def write(path: str | Path, picture: Picture) -> None:
