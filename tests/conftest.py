@@ -1,0 +1,15 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real pictures, official weights and golden outputs, where a development checkout has one."""
+    folder = Path(os.environ.get("IVIF_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (folder / "golden").is_dir():
+        pytest.skip(f"no real pictures and golden outputs at {folder}; set IVIF_SHARED to their folder")
+    return folder
