@@ -1,6 +1,8 @@
 """What a fusion method is: two 8-bit pictures in, one 8-bit grey picture of the same size out."""
 
+import inspect
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +19,6 @@ class Method(ABC):
         title: As tables print it; the class name when empty.
         variants: Names of the published variants, the default first; empty when there is but one.
         colour: Whether `forward` wants the pictures as RGB; otherwise it gets their grey luma.
-        trained: Whether the method has weights.
     """
 
     title: ClassVar[str] = ""
@@ -41,7 +42,6 @@ class Method(ABC):
             raise unknown(f"variant of {type(self).__name__}", variant, self.variants)
         self.variant = variant or (self.variants[0] if self.variants else None)
         self.weights = weights
-        self.device = device
 
     @abstractmethod
     def forward(self, infrared: Picture, visible: Picture) -> NDArray[np.float32]:
@@ -93,6 +93,20 @@ class Method(ABC):
                 "the size of its sources."
             )
         return fused
+
+    def fuse_named(self, dataset: str, name: str, infrared: Picture, visible: Picture) -> Picture:
+        """Return the fused picture of a named pair; what `benchmark` calls. Only `folder` needs the names."""
+        return self.fuse(infrared, visible)
+
+    def inputs(self, dataset: str, name: str) -> tuple[Path, ...]:
+        """Return further files that the fused picture of a named pair is made from."""
+        return ()
+
+    @classmethod
+    def code(cls) -> tuple[Path, ...]:
+        """Return the source files that decide this method's output; when one changes, stored results are redone."""
+        own = [parent for parent in cls.__mro__ if issubclass(parent, Method)]
+        return tuple(sorted({Path(inspect.getfile(parent)) for parent in own}))
 
     def settings(self) -> dict[str, Any]:
         """Return what decides this method's output besides its code and weights; stored with every result."""

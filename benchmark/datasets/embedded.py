@@ -1,0 +1,45 @@
+"""The embedded data set: a folder that `synthetic.write` made, read as the data set whose layout it has."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmark.datasets import flir, llvip, m3fd, msrs, synthetic
+from benchmark.datasets.findings import Findings, Parts
+from benchmark.datasets.pairing import listing
+from metrics.errors import InputError, unknown
+
+READERS: dict[str, Callable[[Path, Findings], Parts]] = {
+    "m3fd": m3fd.read,
+    "flir": flir.read,
+    "llvip": llvip.read,
+    "msrs": msrs.read,
+}
+
+
+def read(root: Path, findings: Findings) -> Parts:
+    """Return the pairs of a synthetic data set; its classes are those that the generator draws.
+
+    Args:
+        root: The folder that `synthetic.write` made.
+        findings: Takes problems and notes.
+
+    Raises:
+        InputError: The folder is not one of these.
+    """
+    path = root / synthetic.SETTINGS
+    try:
+        settings = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        raise InputError(
+            f"{root} is no synthetic data set (no readable {path.name}); found: {listing(root)}. Let the "
+            "benchmark write one."
+        ) from None
+    layout = settings.get("layout") if isinstance(settings, dict) else None
+    if layout not in tuple(READERS):  # as any JSON value may stand there, hashable or not
+        raise unknown(f"layout in {path}", layout, tuple(READERS))
+    parts = READERS[layout](root, findings)
+    drawn = synthetic.LAYOUTS[layout].labels.values()
+    classes = tuple(label for label in parts.classes if label in drawn)
+    return dataclasses.replace(parts, classes=classes)

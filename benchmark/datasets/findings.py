@@ -1,0 +1,95 @@
+"""What a reader of a data set hands back: its pairs, and everything that was wrong with the folder."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from benchmark.datasets.base import Dataset, Pair
+
+
+class Problem(NamedTuple):
+    """Something in a data set's folder that a person has to mend.
+
+    Attributes:
+        kind: `layout`, `list`, `missing partner`, `size`, `unreadable file`, `annotation`, `unknown class` or
+            `misnamed class`.
+        text: One line that names the file, what was expected and what was found.
+    """
+
+    kind: str
+    text: str
+
+
+class Findings:
+    """Collects problems, and notes on what was left out or mended, while a folder is read."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.annotations: dict[str, str] = {}
+        self._notes: list[str] = []
+        self._counts: Counter[str] = Counter()
+
+    def problem(self, kind: str, text: str) -> None:
+        """Keep a problem."""
+        self.problems.append(Problem(kind, text))
+
+    def note(self, text: str) -> None:
+        """Keep a note, once."""
+        if text not in self._notes:
+            self._notes.append(text)
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Add to the number in the note `what: number`; no note is made of nothing."""
+        self._counts[what] += number
+
+    @property
+    def annotation_hash(self) -> str:
+        """SHA-256 over the names and bytes of the annotation files that were read; empty without any."""
+        lines = "".join(f"{name} {digest}\n" for name, digest in sorted(self.annotations.items()))
+        return hashlib.sha256(lines.encode()).hexdigest() if lines else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes, then those with counts."""
+        return *self._notes, *(f"{what}: {number:,}" for what, number in self._counts.items() if number)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a reader makes of a folder.
+
+    Attributes:
+        train, test: The pairs that could be read.
+        split: Where the parts come from, in words.
+        layout: The folders that were found, in words.
+        classes: The evaluated classes; empty for pictures without annotations.
+    """
+
+    train: tuple[Pair, ...] = ()
+    test: tuple[Pair, ...] = ()
+    split: str = ""
+    layout: str = ""
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A data set as far as it could be read, and what was wrong with its folder.
+
+    Attributes:
+        dataset: The pairs that could be read; complete when there are no findings.
+        findings: Problems by kind, in the order they were met.
+        layout: The folders that were found, in words; empty when none was.
+        annotations: As `Findings.annotation_hash`.
+    """
+
+    dataset: Dataset
+    findings: tuple[Problem, ...]
+    layout: str
+    annotations: str
+
+    @property
+    def problems(self) -> list[str]:
+        """The problems as lines of text."""
+        return [problem.text for problem in self.findings]

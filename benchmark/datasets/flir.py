@@ -1,0 +1,72 @@
+"""FLIR, aligned version: 5,142 annotated pairs of driving scenes, 640x512.
+
+Reference: Zhang et al., "Multispectral Fusion for Object Detection with Cyclic Fuse-and-Refine Blocks",
+ICIP 2020.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from benchmark.datasets import lists, voc
+from benchmark.datasets.findings import Findings, Parts
+from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
+from metrics import pictures
+from metrics.errors import InputError
+
+CLASSES = ("car", "person", "bicycle")
+_SPELLINGS = {"car": "car", "person": "person", "bicycle": "bicycle", "bike": "bicycle", "dog": None}
+_INFRARED, _VISIBLE = "_PreviewData", "_RGB"
+
+
+def read(
+    root: Path,
+    findings: Findings,
+    *,
+    train_list: str | Path | None = None,
+    test_list: str | Path | None = None,
+) -> Parts:
+    """Return the pairs of the folder `align`; its validation part is the test part.
+
+    Args:
+        root: Where `align` or its content lies.
+        findings: Takes problems and notes; among these `dog` boxes and pictures without an annotation file.
+        train_list: File with a name a line; it comes before the folder's own lists.
+        test_list: The same for the test part; a part without a list is then empty.
+
+    Raises:
+        InputError: The folders are not there.
+    """
+    folder = root / "align" if (root / "align").is_dir() else root
+    missing = [name for name in ("JPEGImages", "Annotations") if not (folder / name).is_dir()]
+    if missing:
+        raise InputError(
+            f"{folder} holds no folder {' and no folder '.join(missing)}; expected the content of "
+            f"FLIR's `align`; found: {listing(folder)}."
+        )
+    found = pictures.index(folder / "JPEGImages")
+    annotations = folder / "Annotations"
+    parse = partial(voc.boxes, classes=_SPELLINGS)
+    source = Source(
+        _band(found, _INFRARED),
+        _band(found, _VISIBLE),
+        Annotations(str(annotations), files(annotations, f"{_INFRARED}.xml"), parse, optional=True),
+    )
+    used = lists.given(train_list, test_list)
+    used = used or lists.own(folder / "align_train.txt", folder / "align_validation.txt")
+    if used is None:
+        raise InputError(
+            f"{folder} holds no align_train.txt and align_validation.txt; found: {listing(folder)}. Add "
+            "them, or give the options train_list and test_list."
+        )
+    train, test = lists.read(used, source.names, findings, suffix=_INFRARED)
+    return Parts(
+        pairs(source, train, findings),
+        pairs(source, test, findings),
+        str(used),
+        "align/JPEGImages, align/Annotations",
+        CLASSES,
+    )
+
+
+def _band(found: dict[str, Path], suffix: str) -> dict[str, Path]:
+    return {name.removesuffix(suffix): path for name, path in found.items() if name.endswith(suffix)}

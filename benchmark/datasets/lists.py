@@ -1,0 +1,100 @@
+"""Lists of pair names: which pairs are for training and which for the test."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.datasets.findings import Findings
+from benchmark.datasets.pairing import safe
+from metrics.errors import InputError
+from metrics.pictures import SUFFIXES
+
+Split = tuple[list[str], list[str]]
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Two files with a pair's name a line, with or without the extension of its picture.
+
+    Attributes:
+        train, test: The files; a part without a list is empty.
+        why: Whose lists they are.
+    """
+
+    train: Path | None
+    test: Path | None
+    why: str
+
+    def __str__(self) -> str:
+        train, test = (path.name if path else "no list" for path in (self.train, self.test))
+        return f"{self.why}: train from {train}, test from {test}"
+
+
+def given(train: str | Path | None, test: str | Path | None) -> Lists | None:
+    """Return the lists that the user gave, or None without any."""
+    if not train and not test:
+        return None
+    return Lists(Path(train) if train else None, Path(test) if test else None, "lists given by option")
+
+
+def own(train: Path, test: Path) -> Lists | None:
+    """Return the folder's own two lists, or None when it has neither.
+
+    Raises:
+        InputError: One is there without the other.
+    """
+    if train.is_file() != test.is_file():
+        there, missing = (train, test) if train.is_file() else (test, train)
+        raise InputError(
+            f"{there} is there but {missing} is not; a split is both. Add it, or give the options train_list "
+            "and test_list."
+        )
+    return Lists(train, test, "the folder's own lists") if train.is_file() else None
+
+
+def read(lists: Lists, known: Collection[str], findings: Findings, *, suffix: str = "") -> Split:
+    """Return the names in a training and a test list.
+
+    Args:
+        lists: The files.
+        known: Names that have a picture; listed names that have none are a problem.
+        findings: Takes names that leave the folder, repeat, have no picture, or are in both lists.
+        suffix: Ending of a name that is not part of it.
+    """
+    train, test = (_names(path, known, findings, suffix) if path else [] for path in (lists.train, lists.test))
+    both = set(train) & set(test)
+    for name in sorted(both):
+        findings.problem("list", f"{name} is in both {lists.train} and {lists.test}; a pair is in one part.")
+    findings.count("pairs in neither list, left out", len(set(known) - set(train) - set(test)))
+    return train, [name for name in test if name not in both]
+
+
+def _names(path: Path, known: Collection[str], findings: Findings, suffix: str) -> list[str]:
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text file; expected a pair's name a line.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); expected a pair's name a line.") from None
+    names: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        name = _stem(line.strip()).removesuffix(suffix)
+        if not name:
+            continue
+        where = f"{path}, line {number}"
+        if not safe(name):
+            findings.problem("list", f"{where}: {name!r} could leave the data set's folder; expected a plain name.")
+        elif name in names:
+            findings.problem("list", f"{where}: {name} is already in line {names[name]}; a pair is listed once.")
+        elif name not in known:
+            findings.problem("list", f"{where}: {name} has neither an infrared nor a visible picture.")
+        else:
+            names[name] = number
+    if not any(line.strip() for line in lines):
+        findings.problem("list", f"{path} lists no names; expected one a line.")
+    return list(names)
+
+
+def _stem(name: str) -> str:
+    path = Path(name)
+    return name[: -len(path.suffix)] if path.suffix.lower() in SUFFIXES else name

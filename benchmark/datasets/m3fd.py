@@ -1,0 +1,90 @@
+"""M3FD: 4,200 annotated pairs of streets and campuses, most of them 1024x768.
+
+Reference: Liu et al., "Target-aware Dual Adversarial Learning and a Multi-scenario Multi-Modality Benchmark
+to Fuse Infrared and Visible for Object Detection", CVPR 2022.
+"""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+from benchmark.datasets import lists, voc, yolo
+from benchmark.datasets.findings import Findings, Parts
+from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
+from metrics import pictures
+from metrics.errors import InputError
+
+CLASSES = ("People", "Car", "Bus", "Motorcycle", "Lamp", "Truck")
+PAIRS, TEST = 4200, 300
+
+
+def read(
+    root: Path,
+    findings: Findings,
+    *,
+    train_list: str | Path | None = None,
+    test_list: str | Path | None = None,
+) -> Parts:
+    """Return the pairs of a folder in MoE-Fusion's layout or in TarDAL's.
+
+    Args:
+        root: The folder that holds the layout's folders.
+        findings: Takes problems and notes.
+        train_list: File with a name a line; it comes before the folder's own lists.
+        test_list: The same for the test part; a part without a list is then empty.
+
+    Raises:
+        InputError: Neither layout is there.
+    """
+    if all((root / name).is_dir() for name in ("Vis", "Ir", "Annotation")):
+        layout = "Vis, Ir, Annotation (MoE-Fusion's layout)"
+        source = Source(pictures.index(root / "Ir"), pictures.index(root / "Vis"), _voc(root / "Annotation"))
+        own = root / "train.txt", root / "test.txt"
+    elif all((root / name).is_dir() for name in ("vi", "ir", "labels")):
+        layout = "vi, ir, labels, meta (TarDAL's layout)"
+        source = Source(pictures.index(root / "ir"), pictures.index(root / "vi"), _yolo(root / "labels", findings))
+        own = root / "meta" / "train.txt", root / "meta" / "val.txt"
+    else:
+        raise InputError(
+            f"{root} holds neither the folders Vis, Ir and Annotation (MoE-Fusion's layout) nor vi, ir and "
+            f"labels (TarDAL's); found: {listing(root)}. The data set `folders` reads pictures without "
+            "boxes."
+        )
+    used = lists.given(train_list, test_list) or lists.own(*own)
+    if used:
+        split = str(used)
+        train, test = lists.read(used, source.names, findings)
+    else:
+        train, test = seeded_split(source.names)
+        split = (
+            f"the benchmark's seeded list ({len(train)} train, {len(test)} test), as no list was published "
+            f"and the folder has none; sha256 of the test list {list_hash(test)}"
+        )
+    return Parts(pairs(source, train, findings), pairs(source, test, findings), split, layout, CLASSES)
+
+
+def seeded_split(names: list[str]) -> lists.Split:
+    """Return the training and test names of a split that anyone can make again: 3,900 and 300 of all 4,200.
+
+    The paper scores 300 pairs that it never names. These are the names with the smallest SHA-256 of
+    `ivif-m3fd-1:NAME`, in the same proportion (one at least) where a folder holds another number of pairs.
+    Both lists are sorted.
+    """
+    number = min(len(names), max(1, (len(names) * TEST + PAIRS // 2) // PAIRS))
+    drawn = sorted(names, key=lambda name: hashlib.sha256(f"ivif-m3fd-1:{name}".encode()).hexdigest())
+    return sorted(drawn[number:]), sorted(drawn[:number])
+
+
+def list_hash(names: list[str]) -> str:
+    """Return the SHA-256 of a list file: a name a line, each line ended by a newline."""
+    return hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
+
+
+def _voc(folder: Path) -> Annotations:
+    parse = partial(voc.boxes, classes={label: label for label in CLASSES})
+    return Annotations(str(folder), files(folder, ".xml"), parse)
+
+
+def _yolo(folder: Path, findings: Findings) -> Annotations:
+    parse = partial(yolo.boxes, classes=yolo.class_names(folder, CLASSES, findings))
+    return Annotations(str(folder), files(folder, ".txt"), parse)

@@ -1,0 +1,92 @@
+"""MSRS: 1,444 pairs of driving scenes by day and night, 640x480, with third-party boxes.
+
+Reference: Tang et al., "PIAFusion: A Progressive Infrared and Visible Image Fusion Network Based on
+Illumination Aware", Information Fusion 2022.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from benchmark.datasets import lists, yolo
+from benchmark.datasets.findings import Findings, Parts
+from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
+from metrics import pictures
+from metrics.errors import InputError, unknown
+
+CLASSES = ("person", "bicycle", "car")
+LABELS = ("fusion", "infrared", "visible")
+
+
+def read(
+    root: Path,
+    findings: Findings,
+    *,
+    labels: str = "fusion",
+    train_list: str | Path | None = None,
+    test_list: str | Path | None = None,
+) -> Parts:
+    """Return the pairs under `train` and `test`.
+
+    A folder without `train` may part its test pictures by dev_train.txt and dev_test.txt.
+
+    Args:
+        root: The folder that holds `train`, `test` and `labels`.
+        findings: Takes problems and notes.
+        labels: Which boxes: of objects seen in the infrared or the visible picture, or in either (`fusion`).
+        train_list: File with a name a line; it comes before the folders.
+        test_list: The same for the test part; a part without a list is then empty.
+
+    Raises:
+        InputError: The folders are not there, or there are no such labels.
+    """
+    if labels not in LABELS:
+        raise unknown("kind of MSRS labels", labels, LABELS)
+    sources = {
+        part: _source(root, part, labels, findings)
+        for part in ("train", "test")
+        if (root / part / "ir").is_dir() or (root / part / "vi").is_dir()
+    }
+    if not sources:
+        raise InputError(
+            f"{root} holds neither train/ir and train/vi nor test/ir and test/vi (MSRS's layout); "
+            f"found: {listing(root)}."
+        )
+    used = lists.given(train_list, test_list)
+    if not used and "train" not in sources:
+        used = lists.own(root / "dev_train.txt", root / "dev_test.txt")
+    if used:
+        split = str(used)
+        merged = _merged(list(sources.values()), findings)
+        train, test = (pairs(merged, names, findings) for names in lists.read(used, merged.names, findings))
+    else:
+        split = f"the folders: {' and '.join(sources)}"
+        parts = {part: pairs(source, source.names, findings) for part, source in sources.items()}
+        train, test = parts.get("train", ()), parts.get("test", ())
+    layout = [*sources, *([f"labels/{labels}"] if any(source.annotations for source in sources.values()) else [])]
+    return Parts(train, test, split, ", ".join(layout), CLASSES)
+
+
+def _source(root: Path, part: str, labels: str, findings: Findings) -> Source:
+    infrared, visible = pictures.index(root / part / "ir"), pictures.index(root / part / "vi")
+    folder = root / "labels" / labels / part
+    if not folder.is_dir():
+        findings.note(f"no folder {folder.relative_to(root)}: {part} pictures without boxes")
+        return Source(infrared, visible)
+    parse = partial(yolo.boxes, classes=yolo.class_names(root / "labels", CLASSES, findings))
+    return Source(infrared, visible, Annotations(str(folder), files(folder, ".txt"), parse))
+
+
+def _merged(sources: list[Source], findings: Findings) -> Source:
+    infrared: dict[str, Path] = {}
+    visible: dict[str, Path] = {}
+    annotations = [source.annotations for source in sources if source.annotations]
+    for source in sources:
+        for name in sorted(set(source.names) & infrared.keys()):
+            findings.problem("list", f"{source.infrared.get(name, name)} has the name of {infrared[name]}; rename one.")
+        infrared |= source.infrared
+        visible |= source.visible
+    if not annotations:
+        return Source(infrared, visible)
+    found = {name: path for part in annotations for name, path in part.files.items()}
+    folders = " or ".join(part.folder for part in annotations)
+    return Source(infrared, visible, Annotations(folders, found, annotations[0].parse))

@@ -1,0 +1,124 @@
+"""From folders of files to pairs: what every reader does once it knows where things lie."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from benchmark.datasets.base import Box, Pair
+from benchmark.datasets.findings import Findings
+from metrics import pictures
+from metrics.errors import InputError
+
+
+class Parse(Protocol):
+    """A reader of annotation files: `voc.boxes` or `yolo.boxes` with its classes filled in."""
+
+    def __call__(self, data: bytes, path: Path, size: tuple[int, int], findings: Findings, /) -> tuple[Box, ...]:
+        """Return the boxes of a file's content; path and size are those of the file and of its picture."""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Annotation files by pair name.
+
+    Attributes:
+        folder: Where they lie, in words, for messages.
+        files: File of each pair.
+        parse: Reads one.
+        optional: A pair without a file is a picture without objects, counted in the notes, not a problem.
+    """
+
+    folder: str
+    files: Mapping[str, Path]
+    parse: Parse
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files by pair name; `annotations` is None where there are none for any pair."""
+
+    infrared: Mapping[str, Path]
+    visible: Mapping[str, Path]
+    annotations: Annotations | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Every name that has a picture in either band, sorted."""
+        return sorted(self.infrared.keys() | self.visible.keys())
+
+
+def pairs(source: Source, names: Iterable[str], findings: Findings) -> tuple[Pair, ...]:
+    """Return the pairs of these names, without those whose pictures cannot be used.
+
+    Args:
+        source: The files.
+        names: In the order wanted; each has a picture in at least one band.
+        findings: Takes every missing partner, size that differs, and annotation that cannot be used.
+    """
+    read = (_pair(source, name, findings) for name in names)
+    return tuple(pair for pair in read if pair)
+
+
+def files(folder: Path, suffix: str) -> dict[str, Path]:
+    """Return the files of a folder that end so, by name without that ending."""
+    found = (path for path in sorted(folder.iterdir()) if path.name.endswith(suffix))
+    return {path.name.removesuffix(suffix): path for path in found if not path.name.startswith(".")}
+
+
+def listing(folder: Path, limit: int = 8) -> str:
+    """Return what a folder holds, in words, for a message."""
+    entries = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    more = f" and {len(entries) - limit:,} more" if len(entries) > limit else ""
+    return ", ".join(entries[:limit]) + more or "nothing"
+
+
+def safe(name: str) -> bool:
+    """Return whether a name from a data file stays in the folder that it is looked up in."""
+    return bool(name) and ".." not in name and not any(character in name for character in "/\\\0")
+
+
+def _pair(source: Source, name: str, findings: Findings) -> Pair | None:
+    infrared, visible = source.infrared.get(name), source.visible.get(name)
+    if infrared is None or visible is None:
+        present, band, others = (
+            (visible, "infrared", source.infrared) if infrared is None else (infrared, "visible", source.visible)
+        )
+        folders = sorted({str(path.parent) for path in others.values()})
+        findings.problem("missing partner", f"{present} has no {band} partner in {' or '.join(folders)}.")
+        return None
+    try:
+        size, other = pictures.size(infrared), pictures.size(visible)
+    except InputError as error:
+        findings.problem("unreadable file", str(error))
+        return None
+    if size != other:
+        findings.problem(
+            "size",
+            f"{infrared} is {size[0]}x{size[1]} but {visible} is {other[0]}x{other[1]}; a pair has one size. "
+            "Use the aligned version of the data set.",
+        )
+        return None
+    boxes = _boxes(source.annotations, name, infrared, size, findings) if source.annotations else ()
+    return Pair(name, infrared, visible, boxes)
+
+
+def _boxes(
+    annotations: Annotations, name: str, picture: Path, size: tuple[int, int], findings: Findings
+) -> tuple[Box, ...]:
+    path = annotations.files.get(name)
+    if path is None:
+        if annotations.optional:
+            findings.count("pictures without an annotation file, taken as pictures without objects")
+        else:
+            findings.problem("annotation", f"{picture} has no annotation file in {annotations.folder}.")
+        return ()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        findings.problem("unreadable file", f"{path} cannot be read ({error.strerror}).")
+        return ()
+    findings.annotations[name] = hashlib.sha256(data).hexdigest()
+    return annotations.parse(data, path, size, findings)

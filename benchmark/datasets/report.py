@@ -1,0 +1,191 @@
+"""A report on a data set's folder: what is there, beside what was published."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from joblib import Parallel, delayed
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from benchmark.datasets.base import Pair, fingerprint
+from benchmark.datasets.findings import Problem, Scan
+from metrics import pictures
+from metrics.errors import InputError
+
+_TINT = 32  # levels between the channels of one pixel; JPEG makes a few out of grey
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """One part of a data set.
+
+    Attributes:
+        part: `train` or `test`.
+        pairs: Number of pairs that could be read.
+        published: Number of pairs as published; None where there is no such number.
+        boxes: Number of boxes of each class.
+        difficult: How many of these are marked as difficult.
+        fingerprint: As `benchmark.datasets.base.fingerprint`; empty when a picture cannot be decoded.
+    """
+
+    part: str
+    pairs: int
+    published: int | None
+    boxes: dict[str, int]
+    difficult: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What `check` found; a folder is fit for use when there are no problems.
+
+    Attributes:
+        name, title, root: The data set and its folder.
+        layout: The folders that were found, in words; empty when none was.
+        split: Where the parts come from, in words.
+        parts: Train and test.
+        sizes: Number of pairs of each size, as `widthxheight`, most frequent first.
+        annotations: SHA-256 over the annotation files; empty without any.
+        problems: Lines of text by kind of problem.
+        notes: What was left out or mended, with counts.
+    """
+
+    name: str
+    title: str
+    root: str
+    layout: str
+    split: str
+    parts: tuple[PartReport, ...]
+    sizes: dict[str, int]
+    annotations: str
+    problems: dict[str, list[str]]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    pair: Pair
+    size: tuple[int, int] | None
+    coloured: bool
+    problems: tuple[Problem, ...]
+
+
+def examine(
+    scan: Scan,
+    root: str,
+    published: Mapping[str, int],
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> CheckReport:
+    """Return the report on a scan, after decoding every picture.
+
+    Args:
+        scan: The data set as far as it could be read.
+        root: Its folder.
+        published: Number of pairs of each part.
+        jobs: Number of processes that decode.
+        progress: Called with the number of pairs done and their total.
+    """
+    dataset = scan.dataset
+    decoded = _decode((*dataset.train, *dataset.test), jobs, progress)
+    sizes = Counter(f"{one.size[0]}x{one.size[1]}" for one in decoded if one.size)
+    coloured = sum(one.coloured for one in decoded)
+    notes = (f"infrared pictures in colour (are the bands swapped?): {coloured:,}",) if coloured else ()
+    problems: dict[str, list[str]] = {}
+    for problem in (*scan.findings, *(problem for one in decoded for problem in one.problems)):
+        problems.setdefault(problem.kind, []).append(problem.text)
+    count = len(dataset.train)
+    return CheckReport(
+        dataset.name,
+        dataset.title,
+        root,
+        scan.layout,
+        dataset.split,
+        (
+            _part("train", decoded[:count], dataset.classes, published),
+            _part("test", decoded[count:], dataset.classes, published),
+        ),
+        dict(sizes.most_common()),
+        scan.annotations,
+        problems,
+        dataset.notes + notes,
+    )
+
+
+def render(report: CheckReport, limit: int = 50) -> RenderableType:
+    """Return the report as text and a table for `rich` to print.
+
+    Args:
+        report: As `check` returns it.
+        limit: Number of problems of each kind to print in full.
+    """
+    parts = report.parts
+    table = Table("", title=f"{report.title}: {escape(report.root)}")
+    for part in parts:
+        table.add_column(part.part, justify="right")
+    table.add_row("pairs", *(f"{part.pairs:,}" for part in parts))
+    table.add_row("published", *("-" if part.published is None else f"{part.published:,}" for part in parts))
+    for label in parts[0].boxes:
+        table.add_row(label, *(f"{part.boxes[label]:,}" for part in parts))
+    if parts[0].boxes:
+        table.add_row("difficult", *(f"{part.difficult:,}" for part in parts))
+    table.add_row("fingerprint", *(part.fingerprint[:16] or "-" for part in parts))
+    sizes = [f"{size} ({number:,})" for size, number in report.sizes.items()]
+    more = f" and {len(sizes) - 8} more" if len(sizes) > 8 else ""
+    lines = [
+        f"layout: {escape(report.layout) or 'none found'}",
+        f"split: {escape(report.split) or 'none'}",
+        f"sizes: {', '.join(sizes[:8]) or 'none'}{more}",
+        f"annotations: {f'sha256 {report.annotations}' if report.annotations else 'none'}",
+        *(f"note: {escape(note)}" for note in report.notes),
+    ]
+    for kind, texts in report.problems.items():
+        lines.append(f"[bold red]{kind}: {len(texts):,}[/]")
+        lines += [f"  {escape(text)}" for text in texts[:limit]]
+        lines += [f"  and {len(texts) - limit:,} more"] if len(texts) > limit else []
+    lines.append("[bold red]not fit for use[/]" if report.problems else "[bold green]fit for use[/]")
+    return Group(table, *lines)
+
+
+def _part(part: str, decoded: list[_Decoded], classes: tuple[str, ...], published: Mapping[str, int]) -> PartReport:
+    pairs = [one.pair for one in decoded]
+    boxes = [box for pair in pairs for box in pair.boxes]
+    count = Counter(box.label for box in boxes)
+    whole = pairs and not any(one.problems for one in decoded)
+    return PartReport(
+        part,
+        len(pairs),
+        published.get(part),
+        {label: count[label] for label in classes},
+        sum(box.difficult for box in boxes),
+        fingerprint(pairs) if whole else "",
+    )
+
+
+def _decode(pairs: tuple[Pair, ...], jobs: int, progress: Callable[[int, int], None] | None) -> list[_Decoded]:
+    done = []
+    for one in Parallel(n_jobs=jobs, return_as="generator")(delayed(_decode_pair)(pair) for pair in pairs):
+        done.append(one)
+        if progress:
+            progress(len(done), len(pairs))
+    return done
+
+
+def _decode_pair(pair: Pair) -> _Decoded:
+    problems = []
+    size, coloured = None, False
+    for band, path in (("infrared", pair.infrared), ("visible", pair.visible)):
+        try:
+            picture = pictures.read(path)
+        except InputError as error:
+            problems.append(Problem("unreadable file", str(error)))
+            continue
+        size = picture.shape[1], picture.shape[0]
+        if band == "infrared" and picture.ndim == 3:
+            coloured = bool((picture.max(axis=2) - picture.min(axis=2)).max() > _TINT)
+    if not problems:
+        pair.fingerprint  # noqa: B018 - kept in the pair, so that this process reads the bytes once for all
+    return _Decoded(pair, size, coloured, tuple(problems))

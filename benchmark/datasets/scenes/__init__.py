@@ -1,0 +1,109 @@
+"""Synthetic street scenes: an infrared and a visible picture of the same objects, with boxes.
+
+A scene is painted from far to near as light, temperature and distance in each direction, of which two cameras
+then take their pictures. Both see the same shapes; what shows in which band follows from light, smoke, glare and
+temperature, so that neither picture alone holds every object.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import PCG64, Generator
+from numpy.typing import NDArray
+
+from benchmark.datasets.base import Box
+from benchmark.datasets.scenes import sensors
+from benchmark.datasets.scenes.backdrop import backdrop
+from benchmark.datasets.scenes.canvas import Canvas, Thing
+from benchmark.datasets.scenes.figures import TwoWheeler
+from benchmark.datasets.scenes.street import CONDITIONS, street
+from benchmark.datasets.scenes.things import things
+from metrics.pictures import Picture, grey
+
+__all__ = ["CONDITIONS", "Scene", "TwoWheeler", "contrast", "scene"]
+
+_LOWEST, _NARROWEST = 0.045, 0.016  # of the picture's height: what is smaller is painted, but gets no box
+_HIDDEN = 0.7  # the share of an object behind nearer things from which on it gets no box
+_FAINT = 0.3  # the contrast from which on an object shows in a picture
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A rendered scene.
+
+    Attributes:
+        infrared: uint8, (H, W).
+        visible: uint8, (H, W, 3) RGB.
+        boxes: Tight around what can be seen of each object; labels are person, car and bicycle or motorcycle.
+        conditions: "day" or "night", then "smoke" or "glare" where there is any.
+        owner: uint16, (H, W): 1 + the index of the box whose object a pixel shows, 0 elsewhere.
+    """
+
+    infrared: Picture
+    visible: Picture
+    boxes: tuple[Box, ...]
+    conditions: tuple[str, ...]
+    owner: NDArray[np.uint16]
+
+
+def scene(seed: int, size: tuple[int, int] = (320, 240), *, two_wheeler: TwoWheeler = "bicycle") -> Scene:
+    """Return the street scene of a seed: the same pixels whenever the same versions of the libraries run.
+
+    Seeds go round in fours: clear day, clear night, smoke, glare; the latter two by day and by night in turn.
+
+    Args:
+        seed: Not negative.
+        size: Width and height in pixels.
+        two_wheeler: Which kind is ridden and parked.
+    """
+    rng = Generator(PCG64(seed))
+    place = street(rng, seed, size)
+    canvas = backdrop(rng, place)
+    density, veil = sensors.smoke(rng, place), sensors.sun(rng, place)
+    placed = things(rng, place, density, veil, two_wheeler)
+    for number, thing in enumerate(placed, 1):
+        canvas.paint(rng, place, thing, number)
+    visible = sensors.visible(rng, canvas.layers, place, density, veil)
+    infrared = sensors.infrared(rng, canvas.layers, place, density)
+    boxes, owner = _annotated(placed, canvas, infrared, visible)
+    return Scene(infrared, visible, boxes, place.conditions, owner)
+
+
+def contrast(picture: Picture, mine: NDArray[np.bool_]) -> float:
+    """Return how far an object's mean level lies from that of its surroundings, in deviations of the latter.
+
+    Args:
+        picture: Grey, (H, W).
+        mine: Which pixels are the object's; its surroundings are all others up to a quarter of its height away.
+    """
+    rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
+    margin = max(int(rows[-1] - rows[0]) // 4, 3)
+    here = (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
+        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
+    )
+    inside, around = picture[here][mine[here]], picture[here][~mine[here]]
+    return float(abs(inside.mean() - around.mean()) / max(float(around.std()), 2.0))
+
+
+def _annotated(
+    placed: list[Thing], canvas: Canvas, infrared: Picture, visible: Picture
+) -> tuple[tuple[Box, ...], NDArray[np.uint16]]:
+    """Return the boxes of the objects that show in a band, and the map of their pixels."""
+    boxes: list[Box] = []
+    owner = np.zeros_like(canvas.owner)
+    height = owner.shape[0]
+    luma = grey(visible)
+    for number, area in canvas.areas.items():
+        mine = canvas.owner == number
+        if not area or mine.sum() <= (1.0 - _HIDDEN) * area:
+            continue
+        rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
+        x0, y0, x1, y1 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        if y1 - y0 < max(_LOWEST * height, 6.0) or x1 - x0 < max(_NARROWEST * height, 3.0):
+            continue
+        if max(contrast(infrared, mine), contrast(luma, mine)) < _FAINT:
+            continue
+        boxes.append(Box(float(x0), float(y0), float(x1), float(y1), placed[number - 1].label))
+        owner[mine] = len(boxes)
+    return tuple(boxes), owner

@@ -1,0 +1,95 @@
+"""Pascal VOC annotation files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.ElementTree import fromstring
+
+from benchmark.datasets.base import Box
+from benchmark.datasets.boxes import fitted
+from benchmark.datasets.findings import Findings
+
+_EDGES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def boxes(
+    data: bytes, path: Path, size: tuple[int, int], findings: Findings, *, classes: Mapping[str, str | None]
+) -> tuple[Box, ...]:
+    """Return the boxes of an annotation file; VOC counts pixels from 1 and includes the last one.
+
+    Args:
+        data: The file's content; entities are refused, so that no file can swell in memory or read another.
+        path: The file, for the findings.
+        size: (width, height) of its picture.
+        findings: Takes what cannot be used.
+        classes: Every name that may occur, and the class that it means; None leaves the box out with a count.
+
+    Reference: Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", IJCV 2010.
+    """
+    try:
+        root = fromstring(data)
+    except (ParseError, ValueError, LookupError) as error:
+        reason = " ".join(str(error).split())
+        findings.problem("annotation", f"{path} cannot be read as XML ({reason}). Fetch it again.")
+        return ()
+    if root.tag != "annotation":
+        findings.problem("annotation", f"{path} begins with <{root.tag}>; expected <annotation> (Pascal VOC).")
+        return ()
+    if _stated_size(root) not in (None, size):
+        findings.count("annotation files that state another size than their picture has")
+    read = (
+        _box(item, f"{path}, object {number}", size, findings, classes)
+        for number, item in enumerate(root.findall("object"), 1)
+    )
+    return tuple(box for box in read if box)
+
+
+def _stated_size(root: Element) -> tuple[int, int] | None:
+    try:
+        width, height = int(root.findtext("size/width", "0")), int(root.findtext("size/height", "0"))
+    except ValueError:
+        return None
+    return (width, height) if width and height else None
+
+
+def _box(
+    item: Element, where: str, size: tuple[int, int], findings: Findings, classes: Mapping[str, str | None]
+) -> Box | None:
+    name = (item.findtext("name") or "").strip()
+    label = _class(name, where, findings, classes)
+    if label is None:
+        return None
+    difficult = (item.findtext("difficult") or "0").strip()
+    if difficult not in ("0", "1"):
+        findings.problem("annotation", f"{where}: <difficult> is {difficult!r}; expected 0 or 1.")
+        return None
+    texts = [item.findtext(f"bndbox/{edge}") for edge in _EDGES]
+    missing = [edge for edge, text in zip(_EDGES, texts, strict=True) if text is None]
+    if missing:
+        findings.problem("annotation", f"{where}: {name} box has no {', '.join(missing)} in <bndbox>.")
+        return None
+    try:
+        xmin, ymin, xmax, ymax = (float(text or "") for text in texts)
+    except ValueError:
+        findings.problem("annotation", f"{where}: {name} box has edges {texts}; expected four numbers.")
+        return None
+    if xmax < xmin or ymax < ymin:
+        found = f"xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax {ymax:g}"
+        findings.problem("annotation", f"{where}: {name} box is inverted ({found}).")
+        return None
+    return fitted((xmin - 1, ymin - 1, xmax, ymax), label, difficult == "1", size, where, findings)
+
+
+def _class(name: str, where: str, findings: Findings, classes: Mapping[str, str | None]) -> str | None:
+    if name in classes:
+        label = classes[name]
+        if label is None:
+            findings.count(f"boxes of the class {name}, which is not evaluated, left out")
+        return label
+    meant = next((known for known in classes if known.casefold() == name.casefold()), None)
+    if meant:
+        findings.problem("misnamed class", f"{where}: class {name!r} is misnamed; expected {meant!r}.")
+    else:
+        findings.problem("unknown class", f"{where}: unknown class {name!r}; known: {', '.join(classes)}.")
+    return None

@@ -1,0 +1,131 @@
+"""Experiments: which data sets, which methods, scored how. TOML files read into typed settings."""
+
+import tomllib
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from metrics.errors import InputError, unknown
+
+FOLDER = Path(__file__).parent / "experiments"
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(config=_STRICT)
+class DatasetSettings:
+    """One data set of an experiment.
+
+    Attributes:
+        name: As `list datasets` gives it.
+        root: Its folder, below the data root unless absolute; empty for the data set's usual folder name.
+        part: The part that is fused and scored, "test" or "train".
+        title: The table's block; empty for the data set's own.
+        options: What its reader takes, for example a list of ids.
+    """
+
+    name: str
+    root: str = ""
+    part: str = "test"
+    title: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(config=_STRICT)
+class MethodSettings:
+    """One method of an experiment.
+
+    Attributes:
+        name: As `list methods` gives it, or path/to/file.py:Class.
+        variant: One of its variants; None for its default.
+        weights: File or folder of its weights; for `folder` the folder of fused pictures.
+        label: Its row in the tables and its folder in the results; empty for its title.
+    """
+
+    name: str
+    variant: str | None = None
+    weights: str | None = None
+    label: str = ""
+
+
+def method(text: str) -> MethodSettings:
+    """Return the method that a command line names.
+
+    Args:
+        text: [LABEL=]NAME[:VARIANT], [LABEL=]folder:PATH, or [LABEL=]path/to/file.py:Class.
+    """
+    label, equals, rest = text.partition("=")
+    if not equals:
+        label, rest = "", text
+    name, colon, detail = rest.partition(":")
+    if not rest or (colon and not detail):
+        raise InputError(f"method {text!r}: expected [LABEL=]NAME[:VARIANT], folder:PATH or path/to/file.py:Class")
+    if name == "folder":
+        return MethodSettings(name="folder", weights=detail or None, label=label or Path(detail).name)
+    if rest.rpartition(":")[0].endswith(".py"):
+        return MethodSettings(name=rest, label=label)
+    return MethodSettings(name=name, variant=detail or None, label=label)
+
+
+@dataclass(config=_STRICT)
+class ScoreSettings:
+    """How fused pictures are scored: the metric convention, and the size, "native" or "640x480"."""
+
+    convention: str = "tang2022"
+    size: str = "native"
+
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        """Return (width, height), or None for native.
+
+        Raises:
+            InputError: The size is neither "native" nor WIDTHxHEIGHT.
+        """
+        if self.size == "native":
+            return None
+        width, _, height = self.size.partition("x")
+        if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+            raise InputError(f"size {self.size!r}: expected 'native' or WIDTHxHEIGHT such as 640x480")
+        return int(width), int(height)
+
+
+@dataclass(config=_STRICT)
+class Experiment:
+    """What one run does; a method is a table of settings or a text as on the command line."""
+
+    title: str
+    datasets: list[DatasetSettings]
+    methods: list[
+        Annotated[MethodSettings, BeforeValidator(lambda text: method(text) if isinstance(text, str) else text)]
+    ]
+    score: ScoreSettings = field(default_factory=ScoreSettings)
+    name: str = ""
+
+
+def names() -> tuple[str, ...]:
+    """Return the experiments that come with the benchmark."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def read(name: str) -> Experiment:
+    """Return an experiment's settings.
+
+    Args:
+        name: One of `names()`, or the path of a TOML file.
+
+    Raises:
+        InputError: Nobody knows the name, or the file holds something else than an experiment.
+    """
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if not path.is_file():
+        raise unknown("experiment", name, (*names(), "path/to/file.toml"))
+    try:
+        return TypeAdapter(Experiment).validate_python(tomllib.loads(path.read_text()) | {"name": path.stem})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML ({error})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}, {where}: {first['msg']}; see benchmark/experiments for examples") from error

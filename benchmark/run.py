@@ -1,0 +1,286 @@
+"""One run: every data set, every method, stage after stage; what fails says why and stops nothing else."""
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+import methods
+import metrics
+from benchmark import datasets, stages, tables
+from benchmark.board import Board, Task
+from benchmark.datasets import synthetic
+from benchmark.datasets.base import Pair, fingerprint
+from benchmark.experiment import DatasetSettings, Experiment, MethodSettings
+from benchmark.store import Cell
+from metrics.errors import InputError, unknown
+
+STAGES = ("fuse", "score")
+SOURCES = ("infrared", "visible")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run goes about it; nothing here changes a number.
+
+    Attributes:
+        out: The run's folder.
+        data_root: The folder that holds the data sets' folders.
+        limit: Only the first pairs of each data set; None for all.
+        workers: Processes that score; None for one a core.
+        device: Where networks run: "auto", "cpu", "cuda".
+        redo: Make again what is there already.
+    """
+
+    out: Path
+    data_root: Path = Path("data")
+    limit: int | None = None
+    workers: int | None = None
+    device: str = "auto"
+    redo: bool = False
+
+
+@dataclass
+class Outcome:
+    """What a run came to: the table when there is one, and why what failed has failed."""
+
+    table: Path | None = None
+    refused: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        """The process's exit status: 2 when input was refused, else 1 when a method broke, else 0."""
+        return 2 if self.refused else 1 if self.broken else 0
+
+
+def run(
+    experiment: Experiment, options: Options, *, stage: str | None = None, console: Console | None = None
+) -> Outcome:
+    """Fuse, score and tabulate an experiment, or do one of the three alone.
+
+    Args:
+        experiment: What to do.
+        options: How.
+        stage: "fuse", "score" or "table"; None for all three.
+        console: Where the state of the run is shown.
+
+    Raises:
+        InputError: The experiment names something that nobody knows, or another run works in the same folder.
+    """
+    labels = _labels(experiment)
+    _check_names(experiment)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with _locked(options.out):
+        return _run(experiment, labels, options, stage, console or Console())
+
+
+def _run(
+    experiment: Experiment, labels: Sequence[str], options: Options, stage: str | None, console: Console
+) -> Outcome:
+    outcome = Outcome()
+    working = [name for name in STAGES if stage in (None, name)]
+    with Board(working, console) as board:
+        parts = [part for wanted in experiment.datasets if (part := _pairs(wanted, options, board, outcome))]
+        plan = {
+            (part.title, label, name): board.add(part.title, label, name)
+            for part in parts
+            for label in labels
+            for name in working
+        }
+        for part in parts:
+            for label, method in zip(labels, experiment.methods, strict=True):
+                fuse_cell, score_cell = (Cell(options.out, part.title, label, name) for name in STAGES)
+                fused = True
+                if "fuse" in working:
+                    with _cell(plan[part.title, label, "fuse"], fuse_cell, board, outcome) as task:
+                        made = stages.fuse(
+                            part.name,
+                            part.pairs,
+                            method,
+                            fuse_cell,
+                            device=options.device,
+                            redo=options.redo,
+                            progress=_progress(task),
+                        )
+                        task.state = "done" if made else "kept"
+                    fused = task.state != "failed"
+                if "score" in working and not fused:
+                    score_cell.fail("not fused")  # or an earlier run's rows would pass for this one's
+                    board.end(plan[part.title, label, "score"], "skipped", "not fused")
+                elif "score" in working:
+                    with _cell(plan[part.title, label, "score"], score_cell, board, outcome) as task:
+                        made = stages.score(
+                            part.pairs,
+                            fuse_cell.folder,
+                            experiment.score,
+                            score_cell,
+                            workers=options.workers,
+                            redo=options.redo,
+                            progress=_progress(task),
+                        )
+                        task.state = "done" if made else "kept"
+    if stage in (None, "table") and parts:
+        table = tables.table1([_block(part, labels, experiment, options) for part in parts], experiment.score)
+        tables.write(options.out, table, experiment.title)
+        outcome.table = options.out / "table1.csv"
+    return outcome
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The pairs of one data set that a run works on."""
+
+    name: str
+    title: str
+    pairs: tuple[Pair, ...]
+
+
+def _pairs(wanted: DatasetSettings, options: Options, board: Board, outcome: Outcome) -> _Part | None:
+    known = datasets.record(wanted.name)
+    title = wanted.title or known.title
+    try:
+        if wanted.name == "synthetic":
+            root = _rendered(options.out / "data" / known.folder, wanted.options)
+            dataset = datasets.load(wanted.name, root)
+        else:
+            root = options.data_root / (wanted.root or known.folder)
+            dataset = datasets.load(wanted.name, root, **wanted.options)
+        pairs: tuple[Pair, ...] = {"train": dataset.train, "test": dataset.test}[wanted.part][: options.limit]
+        if not pairs:
+            raise InputError(f"the {wanted.part} part of {title} is empty")
+        for pair in pairs:
+            pair.fingerprint  # noqa: B018  (reads the files, so that one that is gone is met here)
+    except InputError as error:
+        board.end(board.add(title, "", "data"), "failed", str(error))
+        outcome.refused.append(str(error))
+        return None
+    return _Part(wanted.name, title, pairs)
+
+
+def _rendered(root: Path, settings: dict[str, Any]) -> Path:
+    """Write the synthetic scenes unless they are there; return their folder."""
+    try:
+        inspect.signature(synthetic.write).bind(root, **settings)
+    except TypeError as error:
+        raise InputError(f"options of the synthetic data set: {error}") from error
+    synthetic.write(root, **settings)
+    return root
+
+
+@contextmanager
+def _cell(task: Task, cell: Cell, board: Board, outcome: Outcome) -> Iterator[Task]:
+    """Run one cell; what goes wrong in it ends here, with its reason."""
+    task.state = "running"
+    try:
+        yield task
+    except InputError as error:
+        reason = str(error)
+        outcome.refused.append(reason)
+    except Exception as error:  # a method of somebody's own may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        (cell.folder / "error.txt").write_text(traceback.format_exc())
+        outcome.broken.append(f"{cell.dataset}, {cell.method}: {reason}; see {cell.folder / 'error.txt'}")
+    else:
+        board.end(task, task.state)
+        return
+    cell.fail(reason)
+    board.end(task, "failed", reason)
+
+
+def _block(part: _Part, labels: Sequence[str], experiment: Experiment, options: Options) -> tables.Block:
+    block = tables.Block(part.title, len(part.pairs), fingerprint(part.pairs))
+    for label, method in zip(labels, experiment.methods, strict=True):
+        cell = Cell(options.out, part.title, label, "score")
+        row = tables.Row(label, None, ranked=method.name not in SOURCES)
+        manifest = cell.manifest()
+        fuse = Cell(options.out, part.title, label, "fuse").manifest()
+        if fuse and fuse.status == "failed":
+            row.status = fuse.reason or "not fused"
+        elif manifest is None:
+            row.status = "not scored"
+        elif manifest.status != "done":
+            row.status = manifest.reason or "not finished"
+        elif manifest.recipe != stages.score_recipe(experiment.score):
+            row.status = "scored by another convention, size or version; run score again"
+        elif not {pair.name for pair in part.pairs} <= set(manifest.items):
+            row.status = "scored on fewer images; run score again"
+        else:
+            row.scores, row.notes = stages.read_scores(cell, part.pairs), manifest.notes
+        block.rows.append(row)
+    return block
+
+
+def _labels(experiment: Experiment) -> list[str]:
+    labels = [_label(method) for method in experiment.methods]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(f"two methods are called {label!r}; give one of them another label, as LABEL=NAME")
+    if not labels:
+        raise InputError(f"experiment {experiment.name!r} names no methods; see `run_benchmark.py list methods`")
+    return labels
+
+
+def _label(method: MethodSettings) -> str:
+    if method.label:
+        return method.label
+    try:
+        found = methods.find(method.name)
+    except InputError:
+        return method.name  # its cell will fail and say why
+    title = found.title or found.__name__
+    return f"{title} ({method.variant})" if method.variant else title
+
+
+def _check_names(experiment: Experiment) -> None:
+    for method in experiment.methods:
+        if method.name not in methods.names() and not method.name.rpartition(":")[0].endswith(".py"):
+            raise unknown("method", method.name, (*methods.names(), "path/to/file.py:Class"))
+    for dataset in experiment.datasets:
+        datasets.record(dataset.name)
+        if dataset.part not in ("train", "test"):
+            raise unknown(f"part of data set {dataset.name}", dataset.part, ("train", "test"))
+    if experiment.score.convention not in metrics.conventions():
+        raise unknown("metric convention", experiment.score.convention, metrics.conventions())
+    experiment.score.pixels  # noqa: B018  (refuses a size that is none)
+
+
+def _progress(task: Task) -> Callable[[int, int], None]:
+    def show(finished: int, of: int) -> None:
+        task.finished, task.of = finished, of
+
+    return show
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    lock = FileLock(out / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"another run works in {out}; wait for it, or choose another folder with --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def with_overrides(
+    experiment: Experiment, *, methods: Sequence[str], convention: str | None, size: str | None
+) -> Experiment:
+    """Return an experiment with what the command line sets in place of its own."""
+    from benchmark.experiment import method as parse
+
+    score = replace(
+        experiment.score,
+        convention=convention or experiment.score.convention,
+        size=size or experiment.score.size,
+    )
+    return replace(experiment, methods=[parse(text) for text in methods] or experiment.methods, score=score)

@@ -1,0 +1,177 @@
+"""The stages of Table 1: fuse pairs into pictures, score pictures into rows.
+
+Each reads files and writes files, makes only what is missing, and can be fed from outside.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from joblib import Parallel, delayed
+
+import methods
+import metrics
+from benchmark.datasets.base import Pair
+from benchmark.experiment import MethodSettings, ScoreSettings
+from benchmark.store import Cell, digest
+from metrics import pictures
+from metrics.errors import InputError
+
+Progress = Callable[[int, int], None]
+SCORES = "scores.csv"
+_FLUSH = 64  # pairs scored between two writes of the rows: what a killed run loses at most
+
+
+def fuse(
+    dataset: str,
+    pairs: Iterable[Pair],
+    settings: MethodSettings,
+    cell: Cell,
+    *,
+    device: str = "auto",
+    redo: bool = False,
+    progress: Progress = lambda done, of: None,
+) -> int:
+    """Write the fused picture of every pair into the cell's folder, as NAME.png; return how many were made.
+
+    Args:
+        dataset: The data set's name, which the method `folder` may need.
+        pairs: What to fuse.
+        settings: The method.
+        cell: Where to; pictures that are there and still hold are kept.
+        device: Where a network runs.
+        redo: Make every picture again.
+        progress: Called with (finished, all) after each pair.
+
+    Raises:
+        InputError: A picture or the method cannot be used.
+    """
+    pairs = list(pairs)
+    method = methods.create(settings.name, variant=settings.variant, weights=settings.weights, device=device)
+    recipe: dict[str, Any] = {
+        "method": settings.name,
+        "settings": method.settings(),
+        "code": digest(method.code()),
+    }
+    items = {pair.name: _combined(pair.fingerprint, *method.inputs(dataset, pair.name)) for pair in pairs}
+    path = {pair.name: cell.folder / f"{pair.name}.png" for pair in pairs}
+    if not redo and cell.holds(recipe, items) and all(file.is_file() for file in path.values()):
+        return 0
+
+    def discard(names: list[str]) -> None:
+        for name in names:
+            path[name].unlink(missing_ok=True)
+
+    cell.open(recipe, items, discard=discard, redo=redo)
+    made = 0
+    for done, pair in enumerate(pairs, start=1):
+        if not path[pair.name].is_file():
+            infrared, visible = pictures.read(pair.infrared), pictures.read(pair.visible)
+            try:
+                fused = method.fuse_named(dataset, pair.name, infrared, visible)
+            except InputError as error:
+                raise InputError(f"{pair.infrared}: {error}") from error
+            pictures.write(path[pair.name], fused)
+            made += 1
+        progress(done, len(pairs))
+    cell.close()
+    return made
+
+
+def score(
+    pairs: Iterable[Pair],
+    fused: Path,
+    settings: ScoreSettings,
+    cell: Cell,
+    *,
+    workers: int | None = None,
+    redo: bool = False,
+    progress: Progress = lambda done, of: None,
+) -> int:
+    """Write one row of metrics for every pair into the cell's `scores.csv`; return how many were scored.
+
+    Args:
+        pairs: The sources.
+        fused: The folder with a fused picture NAME.png for each pair.
+        settings: Convention and size.
+        cell: Where to; rows that are there and still hold are kept.
+        workers: Processes; None for one a core.
+        redo: Score every picture again.
+        progress: Called with (finished, all).
+
+    Raises:
+        InputError: A picture is missing, damaged, or of another size than its sources.
+    """
+    pairs = sorted(pairs, key=lambda pair: pair.name)
+    recipe = score_recipe(settings)
+    items = {pair.name: _combined(pair.fingerprint, fused / f"{pair.name}.png") for pair in pairs}
+    table = cell.folder / SCORES
+    if not redo and cell.holds(recipe, items) and table.is_file():
+        return 0
+    rows = _stored_rows(table)
+
+    def discard(names: list[str]) -> None:
+        for name in names:
+            rows.pop(name, None)
+        _write_rows(table, rows)
+
+    cell.open(recipe, items, discard=discard, redo=redo)
+    if not table.is_file():  # opening emptied the cell
+        rows.clear()
+    missing = [pair for pair in pairs if pair.name not in rows]
+    score_one = functools.partial(metrics.evaluate_files, convention=settings.convention, size=settings.pixels)
+    jobs = (delayed(score_one)(pair.infrared, pair.visible, fused / f"{pair.name}.png") for pair in missing)
+    results = Parallel(n_jobs=workers or -1, return_as="generator")(jobs)
+    try:
+        for made, (pair, values) in enumerate(zip(missing, results, strict=True), start=1):
+            rows[pair.name] = values
+            if made % _FLUSH == 0:
+                _write_rows(table, rows)
+            progress(len(pairs) - len(missing) + made, len(pairs))
+    finally:
+        _write_rows(table, rows)
+    cell.close(notes=_undefined(rows[pair.name] for pair in pairs))
+    return len(missing)
+
+
+def score_recipe(settings: ScoreSettings) -> dict[str, Any]:
+    """Return what decides a row of metrics besides the pictures."""
+    code = digest(sorted(Path(metrics.__file__).parent.glob("*.py")))
+    return {"convention": settings.convention, "size": settings.size, "code": code}
+
+
+def read_scores(cell: Cell, pairs: Iterable[Pair]) -> pd.DataFrame:
+    """Return the rows of a scored cell for these pairs: index `image`, one column a metric."""
+    return _read(cell.folder / SCORES).loc[sorted(pair.name for pair in pairs)]
+
+
+def _read(table: Path) -> pd.DataFrame:
+    # A converter, not a type: the picture "NA" or "0001" keeps its name.
+    return pd.read_csv(table, converters={"image": str}, float_precision="round_trip").set_index("image")
+
+
+def _stored_rows(table: Path) -> dict[str, dict[str, float]]:
+    if not table.is_file():
+        return {}
+    return {str(name): {str(key): float(value) for key, value in row.items()} for name, row in _read(table).iterrows()}
+
+
+def _write_rows(table: Path, rows: dict[str, dict[str, float]]) -> None:
+    frame = pd.DataFrame([rows[name] for name in sorted(rows)], index=sorted(rows), columns=list(metrics.IDS))
+    pictures.write_bytes(table, frame.to_csv(index_label="image").encode())
+
+
+def _undefined(rows: Iterable[dict[str, float]]) -> list[str]:
+    frame = pd.DataFrame(list(rows))
+    counts = frame.isna().sum()
+    return [f"{metric}: undefined on {count} of {len(frame)} images" for metric, count in counts.items() if count]
+
+
+def _combined(fingerprint: str, *files: Path) -> str:
+    for path in files:
+        if not path.is_file():
+            raise InputError(f"{path} is not there; every pair needs its fused picture. Run the stage before this one.")
+    return hashlib.sha256(f"{fingerprint}{digest(files)}".encode()).hexdigest()

@@ -1,0 +1,208 @@
+"""Cells: what one stage made of one method on one data set, and the manifest that says from what.
+
+A cell's folder holds its files and `manifest.json`. Its *recipe* (settings, weights, code) decides every item in
+it; each item, one a pair, also has the fingerprint of its own inputs. A finished item is never made again while
+recipe and fingerprint stand; a changed recipe empties the cell; a changed input drops that item alone.
+"""
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from metrics.pictures import write_bytes
+
+MANIFEST = "manifest.json"
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "opencv-python",
+    "opencv-python-headless",
+    "pillow",
+    "pandas",
+    "torch",
+    "torchvision",
+)
+
+
+class Environment(BaseModel):
+    """Where and with what a cell was made. A record: it does not decide whether the cell is made again."""
+
+    python: str
+    packages: dict[str, str]
+    machine: str
+    cores: int
+    commit: str | None
+
+
+class Manifest(BaseModel):
+    """What made a cell.
+
+    Attributes:
+        dataset, method, stage: The cell's coordinates; the method by its label.
+        status: "running" also stands for a run that was killed.
+        recipe: Everything besides the pictures that decides the cell's content.
+        items: Pair name to the fingerprint of its inputs.
+        notes: What a reader of the numbers should know and no number says.
+        reason: Why it failed, in one line.
+        seconds: Time spent, summed over resumed runs.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: str
+    method: str
+    stage: str
+    status: Literal["running", "done", "failed"]
+    recipe: dict[str, Any]
+    items: dict[str, str]
+    notes: list[str] = []
+    reason: str | None = None
+    seconds: float = 0.0
+    started: str = ""
+    finished: str | None = None
+    environment: Environment
+
+
+class Cell:
+    """One (data set, method, stage) on disk."""
+
+    def __init__(self, root: Path, dataset: str, method: str, stage: str) -> None:
+        self.dataset, self.method, self.stage = dataset, method, stage
+        self.folder = root / "cells" / slug(dataset) / slug(method) / stage
+        self._began = time.monotonic()
+
+    def manifest(self) -> Manifest | None:
+        """Return the stored manifest; None when there is none that can be read."""
+        try:
+            return Manifest.model_validate_json((self.folder / MANIFEST).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def open(
+        self,
+        recipe: dict[str, Any],
+        items: dict[str, str],
+        *,
+        discard: Callable[[list[str]], None],
+        redo: bool = False,
+    ) -> None:
+        """Prepare the cell for a run: keep what still holds, drop the rest, mark it as running.
+
+        Args:
+            recipe: What decides the cell; another one than the stored one empties the folder.
+            items: The items wanted now, with their inputs' fingerprints.
+            discard: Removes finished items whose inputs have changed; called before the new manifest is written,
+                so that a run killed in between cannot take the old items for new ones.
+            redo: Empty the folder in any case.
+        """
+        stored = self.manifest()
+        if redo or stored is None or stored.recipe != recipe:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            stored = None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        kept = stored.items if stored else {}
+        if changed := [name for name, fingerprint in kept.items() if items.get(name, fingerprint) != fingerprint]:
+            discard(changed)
+        self._began = time.monotonic()
+        manifest = self._new(recipe, kept | items)
+        manifest.seconds = stored.seconds if stored else 0.0
+        self._write(manifest)
+
+    def holds(self, recipe: dict[str, Any], items: dict[str, str]) -> bool:
+        """Return whether the cell is done, by this recipe, for at least these items."""
+        stored = self.manifest()
+        return (
+            stored is not None
+            and stored.status == "done"
+            and stored.recipe == recipe
+            and items.items() <= stored.items.items()
+        )
+
+    def close(self, *, notes: Iterable[str] = ()) -> None:
+        """Mark the cell as done."""
+        self._end("done", None, list(notes))
+
+    def fail(self, reason: str) -> None:
+        """Mark the cell as failed, with the reason in one line; what it holds already stays."""
+        self._end("failed", reason, [])
+
+    def _end(self, status: Literal["done", "failed"], reason: str | None, notes: list[str]) -> None:
+        manifest = self.manifest() or self._new({}, {})
+        manifest.status, manifest.reason, manifest.notes = status, reason, notes
+        manifest.seconds = round(manifest.seconds + time.monotonic() - self._began, 3)
+        manifest.finished = _now()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write(manifest)
+
+    def _new(self, recipe: dict[str, Any], items: dict[str, str]) -> Manifest:
+        return Manifest(
+            dataset=self.dataset,
+            method=self.method,
+            stage=self.stage,
+            status="running",
+            recipe=recipe,
+            items=items,
+            started=_now(),
+            environment=environment(),
+        )
+
+    def _write(self, manifest: Manifest) -> None:
+        write_bytes(self.folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
+
+
+def slug(text: str) -> str:
+    """Return a name as a file name: safe on every system, and never that of another name."""
+    safe = re.sub(r"[^A-Za-z0-9_+-]+", "-", text).strip("-")[:80]
+    return safe if safe and safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def digest(files: Iterable[Path]) -> str:
+    """Return a SHA-256 over files' bytes, in the order given."""
+    total = hashlib.sha256()
+    for path in files:
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+@cache
+def environment() -> Environment:
+    """Return what this process runs on."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return Environment(
+        python=sys.version.split()[0],
+        packages=packages,
+        machine=f"{platform.system()} {platform.machine()}",
+        cores=os.cpu_count() or 1,
+        commit=_commit(),
+    )
+
+
+def _commit() -> str | None:
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

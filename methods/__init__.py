@@ -1,0 +1,6 @@
+"""Every fusion method behind one interface: infrared and visible picture in, fused picture out."""
+
+from methods.base import Method
+from methods.registry import create, find, names
+
+__all__ = ["Method", "create", "find", "names"]

@@ -1,0 +1,79 @@
+"""Fusion without learning: the two sources themselves, pixel rules, and a Laplacian pyramid.
+
+The sources stand in every table as rows of their own: a metric on which `infrared` or `average` beats a
+trained network says something about the metric.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from methods.base import Method
+from metrics.opencv import cv2
+from metrics.pictures import Picture
+
+Raw = NDArray[np.float32]
+
+
+class Infrared(Method):
+    """The infrared picture as it is."""
+
+    def forward(self, infrared: Picture, visible: Picture) -> Raw:
+        """Return the infrared picture, levels 0-255."""
+        return infrared.astype(np.float32)
+
+
+class Visible(Method):
+    """The visible picture's luma as it is."""
+
+    def forward(self, infrared: Picture, visible: Picture) -> Raw:
+        """Return the visible picture's luma, levels 0-255."""
+        return visible.astype(np.float32)
+
+
+class Average(Method):
+    """The mean of both pictures at every pixel."""
+
+    def forward(self, infrared: Picture, visible: Picture) -> Raw:
+        """Return (infrared + visible) / 2, levels 0-255."""
+        return (infrared.astype(np.float32) + visible.astype(np.float32)) / 2
+
+
+class Maximum(Method):
+    """The brighter of both pictures at every pixel."""
+
+    def forward(self, infrared: Picture, visible: Picture) -> Raw:
+        """Return max(infrared, visible), levels 0-255."""
+        return np.maximum(infrared, visible).astype(np.float32)
+
+
+class Laplacian(Method):
+    """Laplacian pyramid: the stronger detail at every scale, the mean of what is left.
+
+    At each level the coefficient of larger magnitude is kept; the coarsest level is averaged. Four levels of
+    detail, fewer for a picture whose shorter side would fall below 8 pixels.
+
+    Reference:
+        Burt and Adelson, "The Laplacian Pyramid as a Compact Image Code", IEEE Trans. Communications, 1983;
+        Toet, "Image fusion by a ratio of low-pass pyramid", Pattern Recognition Letters, 1989, for fusion by
+        selecting coefficients.
+    """
+
+    title = "Laplacian pyramid"
+    levels = 4
+
+    def forward(self, infrared: Picture, visible: Picture) -> Raw:
+        """Return the pyramid's reconstruction, levels about 0-255; it may overshoot both ends."""
+        coarse = [infrared.astype(np.float32), visible.astype(np.float32)]
+        details: list[Raw] = []
+        while len(details) < self.levels and min(coarse[0].shape) >= 16:
+            finer, coarse = coarse, [cv2.pyrDown(band) for band in coarse]
+            ours, theirs = (fine - _expanded(low, fine) for fine, low in zip(finer, coarse, strict=True))
+            details.append(np.where(np.abs(ours) >= np.abs(theirs), ours, theirs))
+        fused: Raw = (coarse[0] + coarse[1]) / 2
+        for detail in reversed(details):
+            fused = _expanded(fused, detail) + detail
+        return fused
+
+
+def _expanded(low: Raw, like: Raw) -> Raw:
+    return np.asarray(cv2.pyrUp(low, dstsize=like.shape[::-1]), dtype=np.float32)

@@ -1,0 +1,107 @@
+"""Methods that are a neural network with published weights."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from methods import weights as _weights
+from methods.base import Method
+from methods.record import Record
+from metrics.errors import InputError
+from metrics.pictures import Picture
+
+
+class NetworkMethod(Method):
+    """A published network. A subclass gives `record`, `load` and `infer`, and `picture` where it differs.
+
+    Attributes:
+        name: As `methods.create` knows it; names its weights folder.
+        record: Where it comes from.
+    """
+
+    name: ClassVar[str]
+    record: ClassVar[Record]
+
+    def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
+        super().__init__(variant=variant, weights=weights, device=device)
+        self.device = _device(device)
+        self.files = _weights.locate(self.name, self.record, self.variant, weights)
+        self.network = self.load(self.files).to(self.device).eval().requires_grad_(False)
+
+    @abstractmethod
+    def load(self, files: Mapping[str, Path]) -> nn.Module:
+        """Return the network with its weights, on the CPU.
+
+        Args:
+            files: The weight files by their official names.
+        """
+
+    @abstractmethod
+    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+        """Return the network's own output for one pair, (H, W) or (C, H, W); called without gradients."""
+
+    def forward(self, infrared: Picture, visible: Picture) -> NDArray[np.float32]:
+        """Return the network's own output as an array."""
+        with torch.inference_mode():
+            raw: NDArray[np.float32] = self.infer(infrared, visible).float().cpu().numpy()
+        return raw
+
+    def tensor(self, picture: Picture) -> Tensor:
+        """Return a picture as float32 on the method's device, levels 0-255: (1, 1, H, W), or (1, 3, H, W) for RGB."""
+        pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device).float()
+        return pixels[None, None] if picture.ndim == 2 else pixels.permute(2, 0, 1)[None]
+
+    def settings(self) -> dict[str, Any]:
+        """Return variant, weights by hash, and whether they are the authors' own."""
+        known = {file.name: file for file in self.record.files}
+        return {
+            "variant": self.variant,
+            "weights": {name: _weights.sha256(path) for name, path in self.files.items()},
+            "official weights": all(_weights.official(path, known[name]) for name, path in self.files.items()),
+        }
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Return what a PyTorch checkpoint file holds, on the CPU, without running any code in it.
+
+    Raises:
+        InputError: The file is damaged or holds something else than tensors and plain containers.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises its own, pickle's, zipfile's and struct's errors
+        said = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise InputError(f"{path} is no checkpoint that can be read ({said}); fetch it again") from error
+    if not isinstance(state, dict):
+        raise InputError(f"{path} holds a {type(state).__name__}; expected a dictionary of tensors")
+    return state
+
+
+def fill(network: nn.Module, state: Mapping[str, Any], path: Path) -> None:
+    """Load a state dictionary strictly.
+
+    Raises:
+        InputError: Names or shapes are not the network's.
+    """
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        said = " ".join(str(error).split())[:240]
+        raise InputError(f"{path} does not fit {type(network).__name__}: {said}") from error
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} cannot be used ({str(error).splitlines()[0][:120]}); try 'cpu'") from error
+    return device

@@ -1,0 +1,128 @@
+"""Official weight files: found, fetched, and checked before anything reads them."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import platformdirs
+import pooch
+
+from methods.record import Record, WeightFile
+from metrics.errors import InputError
+
+
+def folder(method: str) -> Path:
+    """Return where a method's weights are kept: below $IVIF_WEIGHTS, or the user's data folder."""
+    root = os.environ.get("IVIF_WEIGHTS") or platformdirs.user_data_path("ivif-benchmark") / "weights"
+    return Path(root) / method
+
+
+def locate(method: str, record: Record, variant: str | None, given: str | None) -> dict[str, Path]:
+    """Return the weight files that a variant reads, by their official names.
+
+    Args:
+        method: The method's name.
+        record: Its record.
+        variant: Which variant.
+        given: A file or folder of the user's own; None for the local weights folder, then a download.
+
+    Raises:
+        InputError: A file is not there and cannot be fetched, or is not the official one. Files that the user
+            names are taken even when their hash is another; `official` tells.
+    """
+    files = [file for file in record.files if not file.variants or variant in file.variants]
+    if given is None:
+        return {file.name: fetch(method, record, file) for file in files}
+    path = Path(given)
+    if not path.exists():
+        raise InputError(f"{path} is not there; expected {_listed(files)} for method {method!r}")
+    if path.is_file():
+        if len(files) != 1:
+            raise InputError(f"{path} is one file; method {method!r} reads {_listed(files)}: give their folder")
+        return {files[0].name: path}
+    missing = [file for file in files if not (path / file.name).is_file()]
+    if missing:
+        raise InputError(f"{path} does not hold {_listed(missing)}, which method {method!r} reads")
+    return {file.name: path / file.name for file in files}
+
+
+def fetch(method: str, record: Record, file: WeightFile) -> Path:
+    """Return a verified official file in the local weights folder, downloading it when it is not there.
+
+    Raises:
+        InputError: It is damaged, there is no network, or it must be fetched by hand.
+    """
+    path = folder(method) / file.name
+    if path.is_file():
+        if not official(path, file):
+            raise InputError(f"{path} is not the official file ({_identity(file)}); remove it and fetch it again")
+        return path
+    by_hand = f"get it by hand ({record.by_hand or file.url}), then `run_benchmark.py weights add {method} PATH`"
+    if file.url is None:
+        raise InputError(f"weights of method {method!r}: {path} is not there and has no direct download; {by_hand}")
+    known = f"sha256:{file.sha256}" if file.sha256 else None
+    try:
+        pooch.retrieve(file.url, known, fname=file.name, path=path.parent, progressbar=False)
+    except Exception as error:  # requests, urllib and pooch have no common base
+        said = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise InputError(
+            f"weights of method {method!r}: {file.name} could not be fetched ({said}); {by_hand}"
+        ) from error
+    if not official(path, file):
+        path.unlink()
+        raise InputError(f"{file.url} gave another file than the official one ({_identity(file)}); {by_hand}")
+    return path
+
+
+def add(method: str, record: Record, source: Path) -> list[Path]:
+    """Copy official files from a file or folder into the local weights folder; return the copies.
+
+    Raises:
+        InputError: None of the method's official files is there.
+    """
+    candidates = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+    added = []
+    for file in record.files:
+        match = next((path for path in candidates if official(path, file)), None)
+        if match is not None:
+            target = folder(method) / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{target.name}.tmp")
+            shutil.copyfile(match, temporary)
+            temporary.replace(target)
+            added.append(target)
+    if not added:
+        wanted = "; ".join(f"{file.name}: {_identity(file)}" for file in record.files)
+        raise InputError(f"{source} holds none of the official files of method {method!r} ({wanted})")
+    return added
+
+
+def official(path: Path, file: WeightFile) -> bool:
+    """Return whether a file is, byte for byte, the authors' own."""
+    data = path.read_bytes()
+    if file.bytes is not None and len(data) != file.bytes:
+        return False
+    if file.sha256 is not None:
+        return hashlib.sha256(data).hexdigest() == file.sha256
+    return file.git_blob is not None and git_blob(data) == file.git_blob
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def git_blob(data: bytes) -> str:
+    """Return the hash by which git knows a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _identity(file: WeightFile) -> str:
+    known = f"sha256 {file.sha256}" if file.sha256 else f"git blob {file.git_blob}"
+    return f"{file.bytes} bytes, {known}" if file.bytes is not None else known
+
+
+def _listed(files: Iterable[WeightFile]) -> str:
+    return ", ".join(file.name for file in files)

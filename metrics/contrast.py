@@ -1,0 +1,96 @@
+"""Metrics of the fused picture alone: spatial frequency, standard deviation, average gradient."""
+
+import math
+
+import numpy as np
+
+from metrics.checks import require_grey
+from metrics.opencv import cv2
+from metrics.pictures import Picture
+
+_ROWS = 32  # rows treated at a time, so that intermediate arrays stay in the cache
+
+
+def spatial_frequency(fused: Picture, *, scale: float = 1.0, per_pixel: bool = False) -> float:
+    """Return the root of the mean squared differences of neighbours, down and across (SF); higher is better.
+
+    Args:
+        fused: uint8 (H, W), at least 2x2.
+        scale: What a grey level is multiplied with first: 1/255 puts the picture on 0-1.
+        per_pixel: Divide both sums by H·W rather than by the number of differences in each.
+
+    Reference:
+        Eskicioglu, Fisher: "Image quality measures and their performance", IEEE Transactions on
+        Communications, 1995.
+    """
+    require_grey(2, fused=fused)
+    height, width = fused.shape
+    down = _squared_distance(fused[1:], fused[:-1])
+    across = _squared_distance(fused[:, 1:], fused[:, :-1])
+    if per_pixel:
+        return scale * math.sqrt((down + across) / (height * width))
+    return scale * math.sqrt(down / ((height - 1) * width) + across / (height * (width - 1)))
+
+
+def standard_deviation(fused: Picture, *, saturated: bool = False) -> float:
+    """Return the standard deviation of the grey levels (SD), 0 to 127.5; higher is better.
+
+    Args:
+        fused: uint8 (H, W).
+        saturated: Compute as 8-bit arithmetic does: deviations are rounded, those below zero become 0, squares
+            above 255 become 255. The result is no standard deviation; it lies in 0 to 15.97.
+
+    Reference:
+        Rao: "In-fibre Bragg grating sensors", Measurement Science and Technology, 1997, as fusion papers cite it.
+    """
+    require_grey(1, fused=fused)
+    counts = np.bincount(fused.ravel(), minlength=256)
+    levels = np.arange(256)
+    deviation = levels - int(counts @ levels) / fused.size
+    if saturated:
+        deviation = np.floor(np.maximum(deviation, 0) + 0.5)
+        return math.sqrt(float(counts @ np.minimum(deviation**2, 255)) / fused.size)
+    return math.sqrt(float(counts @ deviation**2) / fused.size)
+
+
+def average_gradient(fused: Picture, *, per_pixel: bool = False) -> float:
+    """Return the mean magnitude of the grey-level gradient, over the root of two (AG); higher is better.
+
+    The gradient is central inside and one-sided at the borders (numpy.gradient, MATLAB's gradient).
+
+    Args:
+        fused: uint8 (H, W), at least 2x2; the scale is that of grey levels 0-255.
+        per_pixel: Divide the sum by H·W rather than by (H-1)·(W-1), although it has H·W terms.
+
+    Reference:
+        Cui, Feng, Xu, Li, Chen: "Detail preserved fusion of visible and infrared images using regional
+        saliency extraction and multi-scale image decomposition", Optics Communications, 2015.
+    """
+    require_grey(2, fused=fused)
+    height, width = fused.shape
+    framed = _mirrored(fused)
+    total = 0.0
+    for top in range(0, height, _ROWS):
+        rows = framed[top : top + _ROWS + 2]
+        # Both differences are twice the gradient: integers, exact in float32 together with their squares.
+        across = np.subtract(rows[1:-1, 2:], rows[1:-1, :-2], dtype=np.float32)
+        down = np.subtract(rows[2:, 1:-1], rows[:-2, 1:-1], dtype=np.float32)
+        across *= across
+        down *= down
+        across += down
+        total += float(np.sqrt(across, dtype=np.float64).sum())
+    return total / math.sqrt(8) / (height * width if per_pixel else (height - 1) * (width - 1))
+
+
+def _mirrored(picture: Picture) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:
+    """Return the picture with a frame that turns central differences at the border into twice one-sided ones."""
+    framed = np.empty((picture.shape[0] + 2, picture.shape[1] + 2), np.int16)
+    framed[1:-1, 1:-1] = picture
+    framed[0], framed[-1] = 2 * framed[1] - framed[2], 2 * framed[-2] - framed[-3]
+    framed[:, 0], framed[:, -1] = 2 * framed[:, 1] - framed[:, 2], 2 * framed[:, -2] - framed[:, -3]
+    return framed
+
+
+def _squared_distance(one: Picture, other: Picture) -> int:
+    """Return the exact sum of squared differences of two pictures."""
+    return round(cv2.norm(one, other, cv2.NORM_L2SQR))

@@ -1,0 +1,57 @@
+"""Metrics from grey-level histograms: entropy and mutual information."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.checks import require_grey
+from metrics.pictures import Picture
+
+
+def entropy(fused: Picture) -> float:
+    """Return the entropy of a fused picture's grey levels (EN), in bits, 0 to 8; higher is better.
+
+    Args:
+        fused: uint8 (H, W).
+
+    Reference:
+        Roberts, van Aardt, Ahmed: "Assessment of image fusion procedures using entropy, image quality, and
+        multispectral classification", Journal of Applied Remote Sensing, 2008.
+    """
+    require_grey(1, fused=fused)
+    return _entropy(np.bincount(fused.ravel(), minlength=256))
+
+
+def mutual_information(
+    infrared: Picture, visible: Picture, fused: Picture, *, unit: str = "bit", merge_top: bool = False
+) -> float:
+    """Return the information that the fused picture shares with both sources, summed (MI); higher is better.
+
+    Args:
+        infrared, visible, fused: uint8 (H, W) of one size.
+        unit: "bit" or "nat".
+        merge_top: Count levels 254 and 255 as one in the joint histogram but apart in the marginal ones, as
+            programs do that index a histogram with a saturating 8-bit level + 1. Never lowers the value.
+
+    Reference:
+        Qu, Zhang, Yan: "Information measure for performance of image fusion", Electronics Letters, 2002.
+    """
+    require_grey(1, infrared=infrared, visible=visible, fused=fused)
+    bits = _shared_bits(infrared, fused, merge_top) + _shared_bits(visible, fused, merge_top)
+    return bits * {"bit": 1.0, "nat": float(np.log(2))}[unit]
+
+
+def _shared_bits(source: Picture, fused: Picture, merge_top: bool) -> float:
+    pairs = np.left_shift(source, 8, dtype=np.uint16)
+    pairs |= fused
+    joint = np.bincount(pairs.ravel(), minlength=65536).reshape(256, 256)
+    marginals = _entropy(joint.sum(axis=1)) + _entropy(joint.sum(axis=0))
+    if merge_top:
+        joint[254] += joint[255]
+        joint[:, 254] += joint[:, 255]
+        joint = joint[:255, :255]
+    return marginals - _entropy(joint)
+
+
+def _entropy(counts: NDArray[np.intp]) -> float:
+    share = counts[counts > 0] / counts.sum()
+    return 0.0 - float(share @ np.log2(share))

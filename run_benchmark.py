@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""The command line of the infrared-visible image fusion benchmark."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
+
+from metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmark.run import Outcome
+
+DESCRIPTION = """Reference benchmark for infrared-visible image fusion.
+
+Fuses pairs of pictures by every method, scores the fused pictures by eight metrics in a named convention, and
+writes Table 1 as CSV and LaTeX. What is finished is kept: the same command goes on where it was stopped.
+To score a folder of fused pictures by itself: python -m metrics INFRARED_DIR VISIBLE_DIR FUSED_DIR."""
+
+
+@dataclass
+class Work:
+    """What `run`, `fuse`, `score` and `table` have in common."""
+
+    experiment: Positional[Annotated[str, arg(metavar="EXPERIMENT")]]
+    """An experiment that comes with the benchmark (see `list experiments`), or a TOML file."""
+
+    data_root: Path = Path("data")
+    """The folder that holds the data sets' folders, such as M3FD or LLVIP."""
+
+    out: Path | None = None
+    """Where results go; results/EXPERIMENT when not given."""
+
+    methods: Annotated[tuple[str, ...], arg(metavar="[LABEL=]METHOD ...")] = ()
+    """Methods in place of the experiment's: NAME, NAME:VARIANT, folder:PATH, path/to/file.py:Class."""
+
+    limit: int | None = None
+    """Only the first pairs of each data set."""
+
+    convention: str | None = None
+    """Metric convention in place of the experiment's (see `list metrics`)."""
+
+    size: str | None = None
+    """Size scored in place of the experiment's: native, or WIDTHxHEIGHT."""
+
+    workers: int | None = None
+    """Processes that score; one a core when not given."""
+
+    device: str = "auto"
+    """Where networks run: auto, cpu, cuda, cuda:1."""
+
+    redo: bool = False
+    """Make again what is there already."""
+
+    stage = None
+
+    def __call__(self, console: Console) -> int:
+        """Do the work; return the exit status."""
+        from benchmark import experiment
+        from benchmark.run import Options, run, with_overrides
+
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"--limit {self.limit}: expected at least 1")
+        wanted = with_overrides(
+            experiment.read(self.experiment),
+            methods=self.methods,
+            convention=self.convention,
+            size=self.size,
+        )
+        options = Options(
+            out=self.out or Path("results") / wanted.name,
+            data_root=self.data_root,
+            limit=self.limit,
+            workers=self.workers,
+            device=self.device,
+            redo=self.redo,
+        )
+        return _report(run(wanted, options, stage=self.stage, console=console), console)
+
+
+@dataclass
+class Run(Work):
+    """Fuse, score and tabulate an experiment."""
+
+
+@dataclass
+class Fuse(Work):
+    """Only write the fused pictures."""
+
+    stage = "fuse"
+
+
+@dataclass
+class Score(Work):
+    """Only score pictures that are fused already."""
+
+    stage = "score"
+
+
+@dataclass
+class TableOne(Work):
+    """Only write Table 1 from what is scored already."""
+
+    stage = "table"
+
+
+@dataclass
+class Demo:
+    """Run the whole way on synthetic street scenes: no data set, weights or network needed."""
+
+    out: Path = Path("results/demo")
+    """Where scenes, pictures and tables go."""
+
+    redo: bool = False
+    """Make again what is there already."""
+
+    def __call__(self, console: Console) -> int:
+        """Run it; return the exit status."""
+        return Run("demo", out=self.out, redo=self.redo)(console)
+
+
+@dataclass
+class List:
+    """Say what there is: methods, metrics, datasets or experiments."""
+
+    what: Positional[Literal["methods", "metrics", "datasets", "experiments"]]
+
+    def __call__(self, console: Console) -> int:
+        """Print it; return the exit status."""
+        listing: dict[str, Callable[[], Table]] = {
+            "methods": _methods,
+            "metrics": _metrics,
+            "datasets": _datasets,
+            "experiments": _experiments,
+        }
+        console.print(listing[self.what]())
+        return 0
+
+
+@dataclass
+class Check:
+    """Say what a data set's folder holds, beside what was published; decodes every picture."""
+
+    dataset: Positional[Annotated[str, arg(metavar="DATASET")]]
+    """One of `list datasets`."""
+
+    root: Positional[Annotated[Path, arg(metavar="ROOT")]]
+    """The data set's folder."""
+
+    options: Annotated[dict[str, str], arg(metavar="NAME VALUE ...")] = tyro.MISSING_NONPROP
+    """Options of its reader, such as `test_list my_test.txt`."""
+
+    workers: int | None = None
+    """Processes that decode; one a core when not given."""
+
+    def __call__(self, console: Console) -> int:
+        """Print the report; return 2 when the folder has problems."""
+        from rich.progress import Progress
+
+        from benchmark import datasets
+
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("decoding", total=None)
+            report = datasets.check(
+                self.dataset,
+                self.root,
+                jobs=self.workers or -1,
+                progress=lambda done, of: progress.update(task, completed=done, total=of),
+                **self.options,
+            )
+        console.print(datasets.render(report))
+        return 2 if report.problems else 0
+
+
+Command = Annotated[
+    Annotated[Demo, subcommand("demo")]
+    | Annotated[Run, subcommand("run")]
+    | Annotated[Fuse, subcommand("fuse")]
+    | Annotated[Score, subcommand("score")]
+    | Annotated[TableOne, subcommand("table")]
+    | Annotated[List, subcommand("list")]
+    | Annotated[Check, subcommand("check")],
+    OmitSubcommandPrefixes,
+]
+
+
+def main() -> int:
+    """Run the command that the arguments name; return the exit status.
+
+    0: done. 1: a method broke, the rest is done. 2: something given cannot be used; what is finished is kept.
+    130: interrupted; what is finished is kept.
+    """
+    command = tyro.cli(Command, prog="run_benchmark.py", description=DESCRIPTION)
+    console = Console()
+    try:
+        return command(console)
+    except InputError as error:
+        _say(str(error))
+        return 2
+    except KeyboardInterrupt:
+        _say("interrupted; what is finished is kept, and the same command goes on from there")
+        return 130
+
+
+def _report(outcome: "Outcome", console: Console) -> int:
+    if outcome.table is not None:
+        console.print(_scores(outcome.table))
+        console.print(f"written: {outcome.table} and {outcome.table.with_suffix('.tex').name}", soft_wrap=True)
+    for reason in dict.fromkeys(outcome.refused + outcome.broken):  # one damaged picture fails every method alike
+        _say(reason)
+    return outcome.status
+
+
+def _methods() -> Table:
+    import methods
+
+    table = Table("method", "title", "variants", "what it is")
+    for name in methods.names():
+        try:
+            found = methods.find(name)
+            about = (found.__doc__ or "").strip().splitlines()
+            table.add_row(name, found.title or found.__name__, ", ".join(found.variants), about[0] if about else "")
+        except InputError as error:
+            table.add_row(name, "", "", escape(str(error)))
+    table.caption = "and path/to/file.py:Class for one of your own, folder:PATH for pictures that are fused already"
+    return table
+
+
+def _metrics() -> Table:
+    import metrics
+
+    table = Table("metric", "name", "formula", "scale", "conventions", title="Higher is better for all eight")
+    for entry in metrics.describe():
+        table.add_row(entry.id, entry.name, escape(entry.formula), escape(entry.scale), ", ".join(entry.conventions))
+    return table
+
+
+def _datasets() -> Table:
+    from benchmark import datasets
+
+    table = Table("data set", "title", "folder below --data-root", "what it is")
+    for name in datasets.names():
+        known = datasets.record(name)
+        table.add_row(name, known.title, known.folder, known.about)
+    return table
+
+
+def _experiments() -> Table:
+    from benchmark import experiment
+
+    table = Table("experiment", "title", "data sets", "convention", "size scored")
+    for name in experiment.names():
+        known = experiment.read(name)
+        sets = ", ".join(dataset.name for dataset in known.datasets)
+        table.add_row(name, known.title, sets, known.score.convention, known.score.size)
+    return table
+
+
+def _scores(path: Path) -> Table:
+    """Return the measured part of a table1.csv for the screen."""
+    import pandas as pd
+
+    import metrics
+
+    frame = pd.read_csv(path)
+    measured = frame[frame["origin"] == "measured"]
+    about = measured.iloc[0]
+    table = Table(
+        "data set", "method", *metrics.IDS, title=f"Table 1: convention {about['convention']}, size {about['size']}"
+    )
+    for row in measured.to_dict("records"):
+        values = ["–" if pd.isna(row[metric]) else f"{row[metric]:.4f}" for metric in metrics.IDS]
+        table.add_row(escape(str(row["dataset"])), escape(str(row["method"])), *values)
+    return table
+
+
+def _say(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

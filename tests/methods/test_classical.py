@@ -1,0 +1,67 @@
+"""The methods without weights, on pictures small enough to work out by hand."""
+
+import numpy as np
+import pytest
+
+import methods
+from metrics.errors import InputError
+
+CLASSICAL = ["infrared", "visible", "average", "maximum", "laplacian"]
+INFRARED = np.array([[0, 10], [200, 255]], dtype=np.uint8)
+VISIBLE = np.array([[0, 30], [101, 0]], dtype=np.uint8)
+
+
+def test_pixel_rules_by_hand() -> None:
+    # (200 + 101) / 2 = 150.5 and (255 + 0) / 2 = 127.5 round half to even: 150 and 128.
+    expected = {
+        "infrared": INFRARED,
+        "visible": VISIBLE,
+        "average": np.array([[0, 20], [150, 128]]),
+        "maximum": np.array([[0, 30], [200, 255]]),
+    }
+    for name, fused in expected.items():
+        np.testing.assert_array_equal(methods.create(name).fuse(INFRARED, VISIBLE), fused)
+
+
+def test_raw_is_not_rounded() -> None:
+    raw = methods.create("average").raw(INFRARED, VISIBLE)
+    assert raw.dtype == np.float32
+    assert raw[1].tolist() == [150.5, 127.5]
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize("size", [(1, 1), (15, 40), (17, 31), (120, 161)])
+def test_any_size_and_colour(name: str, size: tuple[int, int]) -> None:
+    random = np.random.default_rng(5)
+    infrared = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+    visible = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+    fused = methods.create(name).fuse(infrared, visible)
+    assert fused.dtype == np.uint8
+    assert fused.shape == size
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_fusing_a_picture_with_itself_gives_it_back(name: str) -> None:
+    picture = np.random.default_rng(6).integers(0, 256, (65, 90), dtype=np.uint8)
+    np.testing.assert_array_equal(methods.create(name).fuse(picture, picture), picture)
+
+
+def test_laplacian_keeps_detail_that_the_average_halves() -> None:
+    """A fine texture in the visible picture only keeps its full contrast."""
+    texture = (128 + 40 * (-1.0) ** np.add.outer(np.arange(64), np.arange(64))).astype(np.uint8)
+    flat = np.full((64, 64), 128, np.uint8)
+    inside = (slice(8, -8), slice(8, -8))
+    laplacian = methods.create("laplacian").raw(flat, texture)[inside]
+    average = methods.create("average").raw(flat, texture)[inside]
+    assert average.std() == pytest.approx(20, abs=0.01)
+    assert laplacian.std() == pytest.approx(40, abs=0.5)
+
+
+def test_wrong_pictures_are_refused() -> None:
+    method = methods.create("average")
+    with pytest.raises(InputError, match="infrared is 2x2 but visible is 3x2"):
+        method.fuse(INFRARED, np.zeros((2, 3), np.uint8))
+    with pytest.raises(InputError, match="visible picture: expected uint8 .* got uint16"):
+        method.fuse(INFRARED, VISIBLE.astype(np.uint16))
+    with pytest.raises(InputError, match=r"infrared picture: .* got uint8 \(2, 2, 4\)"):
+        method.fuse(np.zeros((2, 2, 4), np.uint8), VISIBLE)

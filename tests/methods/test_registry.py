@@ -1,0 +1,112 @@
+"""Methods by name: built in, in a file, in an installed package."""
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import methods
+from methods import registry
+from methods.classical import Average
+from metrics.errors import InputError
+
+OWN = """
+import numpy as np
+from methods import Method
+
+class Darker(Method):
+    title = "Darker pixel"
+    def forward(self, infrared, visible):
+        return np.minimum(infrared, visible)
+
+class NotAMethod:
+    pass
+"""
+PICTURE = np.full((4, 5), 7, np.uint8)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    path = tmp_path / "own.py"
+    path.write_text(OWN)
+    return path
+
+
+def test_every_name_can_be_found() -> None:
+    assert {"infrared", "visible", "average", "maximum", "laplacian", "folder"} <= set(methods.names())
+    for name in methods.names():
+        assert issubclass(methods.find(name), methods.Method)
+        assert methods.find(name).__doc__
+
+
+def test_unknown_names_list_the_known() -> None:
+    with pytest.raises(InputError, match="unknown method 'avrage'; known: infrared, visible, average"):
+        methods.create("avrage")
+    with pytest.raises(InputError, match="Average has no variants, but 'x' was asked for"):
+        methods.create("average", variant="x")
+
+
+def test_a_class_in_a_file(own: Path) -> None:
+    method = methods.create(f"{own}:Darker")
+    assert method.fuse(PICTURE, PICTURE + 1).tolist() == PICTURE.tolist()
+    assert own in method.code()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("{own}:Lighter", "unknown class in .*own.py 'Lighter'; known: Darker"),
+        ("{own}:NotAMethod", "expected a subclass of methods.Method"),
+        ("{folder}/missing.py:X", "missing.py is not there"),
+    ],
+)
+def test_a_file_that_does_not_hold_it(own: Path, name: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        methods.create(name.format(own=own, folder=own.parent))
+
+
+def test_a_file_that_does_not_load(tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("import nothing_of_this_name\n")
+    with pytest.raises(InputError, match="broken.py does not load: ModuleNotFoundError"):
+        methods.create(f"{path}:X")
+
+
+def test_two_files_of_one_name_stay_apart(tmp_path: Path) -> None:
+    for level, folder in ((10, "a"), (20, "b")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "method.py").write_text(
+            "from methods import Method\n"
+            "class Flat(Method):\n"
+            "    def forward(self, infrared, visible):\n"
+            f"        return infrared * 0 + {level}\n"
+        )
+    found = [methods.create(f"{tmp_path / folder}/method.py:Flat").fuse(PICTURE, PICTURE)[0, 0] for folder in "ab"]
+    assert found == [10, 20]
+
+
+def test_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [
+        EntryPoint("theirs", "methods.classical:Average", registry.ENTRY_POINTS),
+        EntryPoint("gone", "no_such_package:Method", registry.ENTRY_POINTS),
+    ]
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group, name=None: [p for p in points if name in (None, p.name)]
+    )
+    assert methods.names()[-2:] == ("gone", "theirs")
+    assert isinstance(methods.create("theirs"), Average)
+    with pytest.raises(InputError, match="'gone' of no_such_package:Method does not load: ModuleNotFoundError"):
+        methods.create("gone")
+
+
+def test_a_method_that_gives_the_wrong_size_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "small.py"
+    path.write_text(
+        "from methods import Method\n"
+        "class Half(Method):\n"
+        "    def forward(self, infrared, visible):\n"
+        "        return infrared[::2]\n"
+    )
+    with pytest.raises(InputError, match=r"Half gave uint8 \(2, 5\); expected uint8 \(4, 5\)"):
+        methods.create(f"{path}:Half").fuse(PICTURE, PICTURE)
