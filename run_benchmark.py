@@ -4,20 +4,22 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from metrics.errors import InputError
+from metrics.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from benchmark.run import Outcome
+    from methods.record import Record
 
 DESCRIPTION = """Reference benchmark for infrared-visible image fusion.
 
@@ -60,7 +62,7 @@ class Work:
     redo: bool = False
     """Make again what is there already."""
 
-    stage = None
+    stage: ClassVar[str | None] = None
 
     def __call__(self, console: Console) -> int:
         """Do the work; return the exit status."""
@@ -95,21 +97,21 @@ class Run(Work):
 class Fuse(Work):
     """Only write the fused pictures."""
 
-    stage = "fuse"
+    stage: ClassVar[str | None] = "fuse"
 
 
 @dataclass
 class Score(Work):
     """Only score pictures that are fused already."""
 
-    stage = "score"
+    stage: ClassVar[str | None] = "score"
 
 
 @dataclass
 class TableOne(Work):
     """Only write Table 1 from what is scored already."""
 
-    stage = "table"
+    stage: ClassVar[str | None] = "table"
 
 
 @dataclass
@@ -180,6 +182,81 @@ class Check:
         return 2 if report.problems else 0
 
 
+@dataclass
+class Weights:
+    """List, fetch or add official weight files."""
+
+    action: Positional[Literal["list", "fetch", "add"]]
+    """list: what there is; fetch: download a method's files; add: take over files that you fetched by hand."""
+
+    method: Positional[Annotated[str, arg(metavar="METHOD")]] = ""
+    """Which method; all when not given."""
+
+    path: Positional[Annotated[Path | None, arg(metavar="PATH")]] = None
+    """For add: the file, or a folder that holds the files."""
+
+    def __call__(self, console: Console) -> int:
+        """Do it; return 2 when a file could not be had."""
+        from methods import weights
+
+        records = _records()
+        if self.method and self.method not in records:
+            raise unknown("method with weights", self.method, tuple(records))
+        chosen = [self.method] if self.method else list(records)
+        if self.action == "list":
+            console.print(_weights(chosen))
+            return 0
+        if self.action == "add":
+            if not self.method or self.path is None:
+                raise InputError("weights add: expected METHOD and PATH, such as `weights add rfn_nest ~/Downloads`")
+            for added in weights.add(self.method, records[self.method], self.path):
+                console.print(f"added {added}", soft_wrap=True)
+            return 0
+        failed = False
+        for method in chosen:
+            for file in records[method].files:
+                try:
+                    console.print(f"{weights.fetch(method, records[method], file)}", soft_wrap=True)
+                except InputError as error:
+                    failed = True
+                    _say(str(error))
+        return 2 if failed else 0
+
+
+@dataclass
+class Profile:
+    """Measure parameters, multiply-adds and milliseconds of methods."""
+
+    methods: Annotated[tuple[str, ...], arg(metavar="METHOD ...")] = ()
+    """Which methods; all with a network when not given."""
+
+    size: str = "640x480"
+    """Size of the pair, WIDTHxHEIGHT."""
+
+    repeats: int = 5
+    """Fusions timed; the median is reported."""
+
+    device: str = "auto"
+    """Where networks run: auto, cpu, cuda, cuda:1."""
+
+    out: Path = Path("results/profile")
+    """Where profile.csv and profile.tex go."""
+
+    def __call__(self, console: Console) -> int:
+        """Measure and write; return 2 when a method could not be measured."""
+        from benchmark import experiment, profile
+
+        size = experiment.ScoreSettings(size=self.size).pixels or (640, 480)
+        wanted = [experiment.method(text) for text in self.methods or _records()]
+        frame = profile.profile(wanted, size=size, repeats=max(self.repeats, 1), device=self.device)
+        profile.write(self.out, frame)
+        table = Table(*frame.columns, title=frame.attrs["about"])
+        for row in frame.fillna("").astype(object).itertuples(index=False):
+            table.add_row(*(f"{cell:,.1f}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
+        console.print(table)
+        return 2 if frame["reason"].notna().any() else 0
+
+
 Command = Annotated[
     Annotated[Demo, subcommand("demo")]
     | Annotated[Run, subcommand("run")]
@@ -187,7 +264,9 @@ Command = Annotated[
     | Annotated[Score, subcommand("score")]
     | Annotated[TableOne, subcommand("table")]
     | Annotated[List, subcommand("list")]
-    | Annotated[Check, subcommand("check")],
+    | Annotated[Check, subcommand("check")]
+    | Annotated[Weights, subcommand("weights")]
+    | Annotated[Profile, subcommand("profile")],
     OmitSubcommandPrefixes,
 ]
 
@@ -237,9 +316,12 @@ def _methods() -> Table:
 def _metrics() -> Table:
     import metrics
 
-    table = Table("metric", "name", "formula", "scale", "conventions", title="Higher is better for all eight")
-    for entry in metrics.describe():
-        table.add_row(entry.id, entry.name, escape(entry.formula), escape(entry.scale), ", ".join(entry.conventions))
+    table = Table("metric", "name", "formula", *metrics.CONVENTIONS, title="Scale by convention; higher is better")
+    for row in metrics.describe().to_dict("records"):
+        about = [row["metric"], row["title"], row["formula"]]
+        table.add_row(*(escape(str(text)) for text in (*about, *(row[name] for name in metrics.CONVENTIONS))))
+    references = metrics.describe().set_index("metric")["reference"]
+    table.caption = "; ".join(f"{name}: {reference}" for name, reference in references.items())
     return table
 
 
@@ -264,6 +346,32 @@ def _experiments() -> Table:
     return table
 
 
+def _records() -> "dict[str, Record]":
+    """Return the record of every method that has published weights."""
+    import methods
+    from methods.network import NetworkMethod
+
+    found = {name: methods.find(name) for name in methods.names()}
+    return {name: method.record for name, method in found.items() if issubclass(method, NetworkMethod)}
+
+
+def _weights(chosen: "Sequence[str]") -> Table:
+    from methods import weights
+
+    table = Table("method", "file", "bytes", "identity", "state", "verified", title=f"weights in {weights.folder('')}")
+    records = _records()
+    for method in chosen:
+        for file in records[method].files:
+            path = weights.folder(method) / file.name
+            fetched = "can be fetched" if file.url else "to be fetched by hand"
+            state = (
+                fetched if not path.is_file() else "here" if weights.official(path, file) else "not the official file"
+            )
+            identity = f"sha256 {file.sha256[:16]}…" if file.sha256 else f"git blob {(file.git_blob or '')[:16]}…"
+            table.add_row(method, escape(file.name), str(file.bytes or ""), identity, state, records[method].verified)
+    return table
+
+
 def _scores(path: Path) -> Table:
     """Return the measured part of a table1.csv for the screen."""
     import pandas as pd
@@ -273,12 +381,16 @@ def _scores(path: Path) -> Table:
     frame = pd.read_csv(path)
     measured = frame[frame["origin"] == "measured"]
     about = measured.iloc[0]
-    table = Table(
-        "data set", "method", *metrics.IDS, title=f"Table 1: convention {about['convention']}, size {about['size']}"
-    )
-    for row in measured.to_dict("records"):
-        values = ["–" if pd.isna(row[metric]) else f"{row[metric]:.4f}" for metric in metrics.IDS]
-        table.add_row(escape(str(row["dataset"])), escape(str(row["method"])), *values)
+    title = f"Table 1: convention {about['convention']}, size {about['size']}"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("method", overflow="fold")
+    for metric in metrics.IDS:
+        table.add_column(metric, justify="right", no_wrap=True)
+    for dataset, rows in measured.groupby("dataset", sort=False):
+        table.add_row(f"[bold]{escape(str(dataset))}[/], {rows['images'].iloc[0]} images")
+        for row in rows.to_dict("records"):
+            values = ["–" if pd.isna(row[metric]) else f"{row[metric]:.4f}" for metric in metrics.IDS]
+            table.add_row(f"  {escape(str(row['method']))}", *values)
     return table
 
 

@@ -243,12 +243,15 @@ def _check_names(experiment: Experiment) -> None:
     for method in experiment.methods:
         if method.name not in methods.names() and not method.name.rpartition(":")[0].endswith(".py"):
             raise unknown("method", method.name, (*methods.names(), "path/to/file.py:Class"))
+    titles = [dataset.title or datasets.record(dataset.name).title for dataset in experiment.datasets]
+    for title in titles:
+        if titles.count(title) > 1:
+            raise InputError(f"two data sets are called {title!r}; give one of them another title")
     for dataset in experiment.datasets:
-        datasets.record(dataset.name)
         if dataset.part not in ("train", "test"):
             raise unknown(f"part of data set {dataset.name}", dataset.part, ("train", "test"))
-    if experiment.score.convention not in metrics.conventions():
-        raise unknown("metric convention", experiment.score.convention, metrics.conventions())
+    if experiment.score.convention not in metrics.CONVENTIONS:
+        raise unknown("metric convention", experiment.score.convention, tuple(metrics.CONVENTIONS))
     experiment.score.pixels  # noqa: B018  (refuses a size that is none)
 
 

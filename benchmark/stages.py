@@ -3,6 +3,7 @@
 Each reads files and writes files, makes only what is missing, and can be fed from outside.
 """
 
+import csv
 import functools
 import hashlib
 from collections.abc import Callable, Iterable
@@ -145,18 +146,17 @@ def score_recipe(settings: ScoreSettings) -> dict[str, Any]:
 
 def read_scores(cell: Cell, pairs: Iterable[Pair]) -> pd.DataFrame:
     """Return the rows of a scored cell for these pairs: index `image`, one column a metric."""
-    return _read(cell.folder / SCORES).loc[sorted(pair.name for pair in pairs)]
-
-
-def _read(table: Path) -> pd.DataFrame:
-    # A converter, not a type: the picture "NA" or "0001" keeps its name.
-    return pd.read_csv(table, converters={"image": str}, float_precision="round_trip").set_index("image")
+    rows = _stored_rows(cell.folder / SCORES)
+    names = sorted(pair.name for pair in pairs)
+    return pd.DataFrame([rows[name] for name in names], index=pd.Index(names, name="image"))
 
 
 def _stored_rows(table: Path) -> dict[str, dict[str, float]]:
+    # Read by hand: every version of pandas must give back the very numbers, and the picture "NA" its name.
     if not table.is_file():
         return {}
-    return {str(name): {str(key): float(value) for key, value in row.items()} for name, row in _read(table).iterrows()}
+    with table.open(newline="") as file:
+        return {row["image"]: {name: float(row[name] or "nan") for name in metrics.IDS} for row in csv.DictReader(file)}
 
 
 def _write_rows(table: Path, rows: dict[str, dict[str, float]]) -> None:

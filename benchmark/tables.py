@@ -133,12 +133,11 @@ def to_latex(table: pd.DataFrame, title: str) -> str:
     ]
     sets = [unicode_to_latex(name) for name in shown["dataset"]]
     body = shown[IDS].copy()
-    # Row numbers keep the index unique, which Styler needs; they are not printed.
-    body.index = pd.MultiIndex.from_arrays([sets, names, range(len(body))], names=["Data set", "Method", "row"])
+    body.index = pd.MultiIndex.from_arrays([sets, names])  # unique, as Styler needs it: the origin is in the name
     style.index = body.index
     body.columns = [f"{unicode_to_latex(metric)} $\\uparrow$" for metric in IDS]
     style.columns = body.columns
-    styler: Styler = body.style.apply(lambda _: style, axis=None).hide(level="row").hide(names=True)
+    styler: Styler = body.style.apply(lambda _: style, axis=None)
     styler = styler.format(_measured)
     differences = pd.IndexSlice[body.index[shown["origin"] == DIFFERENCE], :]
     styler = styler.format(_signed, subset=differences)

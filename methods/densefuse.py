@@ -78,3 +78,123 @@ class DenseFuseNetwork(nn.Module):
             features = layer(features).relu_()
         picture: Tensor = self.conv5(features)
         return picture if self.tensorflow else picture.relu_()
+
+
+class DenseFuse(NetworkMethod):
+    """DenseFuse as its authors' two code bases have it.
+
+    Variants: "pytorch" averages the features and clamps the picture to 0-255; "tf-addition" and "tf-l1" are the
+    paper's own code: features added, or weighted at each pixel by their l1 norms, and the picture stretched to
+    span 0-255.
+    """
+
+    title = "DenseFuse"
+    name = "densefuse"
+    variants = ("pytorch", "tf-addition", "tf-l1")
+    record = Record(
+        paper="H. Li, X.-J. Wu, DenseFuse: A Fusion Approach to Infrared and Visible Images, IEEE TIP 28(5), 2019",
+        year=2019,
+        repository="https://github.com/hli1221/densefuse-pytorch; the paper's own, in TensorFlow: "
+        "https://github.com/hli1221/imagefusion_densefuse",
+        commit="4394b63e9295db1c6b7a5c3664551c90f0605f2b; ef23f0f06c4fce7a6c2c04c9d20119e3d96507b9",
+        licence="none found",
+        files=(
+            WeightFile(
+                name="densefuse_gray.model",
+                url="https://raw.githubusercontent.com/hli1221/densefuse-pytorch/"
+                "4394b63e9295db1c6b7a5c3664551c90f0605f2b/models/densefuse_gray.model",
+                bytes=300413,
+                sha256="b34cf3650f04161b31ac2467decfeedf7eba39165b7618f846e0f298ecd2ac65",
+                git_blob="50b73dfbbcbcce4198afbce192d1a43a8d3ad826",
+                variants=("pytorch",),
+            ),
+            WeightFile(
+                name="densefuse_gray.zip",
+                url="https://raw.githubusercontent.com/hli1221/imagefusion_densefuse/"
+                "ef23f0f06c4fce7a6c2c04c9d20119e3d96507b9/models/densefuse_gray.zip",
+                bytes=3271218,
+                sha256="c848f19d4117e553cae0d9354d1e38712919a70822be1042ed08058fb8435c2a",
+                git_blob="549d6e9080c2538f01bf5261d0f08b0f3db48bc5",
+                variants=("tf-addition", "tf-l1"),
+            ),
+        ),
+        parameters=74193,
+        verified="official outputs",
+        row="DenseFuse",
+        notes=(
+            "Grey: both pictures as luma; the authors' RGB models are not used.",
+            "Any size of at least 2x2.",
+            "The authors' readme calls the PyTorch code a reference only; the paper's results are the TensorFlow "
+            "code's. Their unstretched outputs are nearly the same, but the TensorFlow code stretches each picture "
+            "to 0-255.",
+            "The tf variants read the checkpoint of SSIM weight 100, which the authors' test script uses, and keep "
+            "the picture's own size and orientation, as their code did until March 2019; since then it saves "
+            "256x256, transposed.",
+            "tf-l1 weights each pixel by its own activity, as the code does; the paper averages over 3x3.",
+        ),
+    )
+
+    def load(self, files: Mapping[str, Path]) -> nn.Module:
+        """Return the variant's auto-encoder with its weights."""
+        ((name, path),) = files.items()
+        network = DenseFuseNetwork(tensorflow=name.endswith(".zip"))
+        fill(network, _tensorflow_state(path) if network.tensorflow else read_state(path), path)
+        return network.to(memory_format=torch.channels_last)
+
+    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+        """Return the decoder's output, (H, W): levels 0-255 for "pytorch", about 0-510 for the others."""
+        if min(infrared.shape) < 2:
+            raise InputError(f"DenseFuse needs pictures of at least 2x2; got {infrared.shape[1]}x{infrared.shape[0]}")
+        # One after the other: the second encoding reuses the memory of the first one's intermediates.
+        ours, theirs = (self.network.encode(self.tensor(picture)) for picture in (infrared, visible))
+        return self.network.decode(fused_features(ours, theirs, self.variant))[0, 0]
+
+    def picture(self, raw: NDArray[np.float32]) -> Picture:
+        """Return the picture as the authors' script saves it: clamped and truncated, or stretched and rounded."""
+        if self.variant == "pytorch":
+            return np.clip(raw, 0, 255).astype(np.uint8)
+        low, high = float(raw.min()), float(raw.max())
+        return ((raw - low) * (255 / ((high - low) or 1)) + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def fused_features(infrared: Tensor, visible: Tensor, variant: str | None) -> Tensor:
+    """Return the fused features of a variant; may overwrite `infrared`.
+
+    Args:
+        infrared, visible: (N, C, H, W), not negative, as a ReLU leaves them.
+        variant: One of `DenseFuse.variants`.
+    """
+    if variant != "tf-l1":
+        total = infrared.add_(visible)
+        return total if variant == "tf-addition" else total.div_(2)
+    # Where neither picture has any activity there is nothing to weight; the original divides zero by zero there.
+    ours, theirs = infrared.sum(1, keepdim=True), visible.sum(1, keepdim=True)
+    weight = ours / (ours + theirs).clamp_min(torch.finfo(ours.dtype).tiny)
+    return torch.lerp(visible, infrared, weight)
+
+
+_ZIPPED = "densefuse_gray/densefuse_model_bs2_epoch4_all_weight_1e2.ckpt"
+_LAYERS = {
+    "conv1.conv2d": "encoder/conv1_1",
+    **{f"DB1.denseblock.{i}.dense_conv.conv2d": f"encoder/dense_block_conv{i + 1}" for i in range(3)},
+    **{f"conv{i + 1}.conv2d": f"decoder/conv2_{i}" for i in range(1, 5)},
+}
+
+
+def _tensorflow_state(path: Path) -> dict[str, Tensor]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            index, data = (_unzipped(archive, _ZIPPED + end) for end in (".index", ".data-00000-of-00001"))
+    except Exception as error:  # zipfile lets struct's, zlib's and its own errors through
+        said = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise InputError(f"{path} is not the authors' zip of checkpoints ({said}); fetch it again") from error
+    bundle = tensorflow_checkpoint.read(index, data, path)
+    return tensorflow_checkpoint.convolutions(bundle, _LAYERS, path)
+
+
+def _unzipped(archive: zipfile.ZipFile, name: str, most: int = 1 << 20) -> bytes:
+    with archive.open(name) as member:
+        content = member.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{name} unpacks to more than {most} bytes")
+    return content

@@ -18,7 +18,7 @@ def require_grey(smallest: int, /, **pictures: Picture) -> None:
     height, width = next(iter(pictures.values())).shape
     if min(height, width) < smallest:
         raise InputError(
-            f"{next(iter(pictures))} is {width}x{height}; this metric needs at least {smallest}x{smallest} pixels."
+            f"the picture is {width}x{height}; expected at least {smallest}x{smallest} pixels for this metric."
         )
 
 

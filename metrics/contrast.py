@@ -5,18 +5,18 @@ import math
 import numpy as np
 
 from metrics.checks import require_grey
-from metrics.opencv import cv2
+from metrics.correlation import squared_distance
 from metrics.pictures import Picture
 
 _ROWS = 32  # rows treated at a time, so that intermediate arrays stay in the cache
 
 
-def spatial_frequency(fused: Picture, *, scale: float = 1.0, per_pixel: bool = False) -> float:
+def spatial_frequency(fused: Picture, *, divisor: int = 1, per_pixel: bool = False) -> float:
     """Return the root of the mean squared differences of neighbours, down and across (SF); higher is better.
 
     Args:
         fused: uint8 (H, W), at least 2x2.
-        scale: What a grey level is multiplied with first: 1/255 puts the picture on 0-1.
+        divisor: What grey levels are divided by first; 255 puts the picture on 0-1.
         per_pixel: Divide both sums by H·W rather than by the number of differences in each.
 
     Reference:
@@ -25,11 +25,11 @@ def spatial_frequency(fused: Picture, *, scale: float = 1.0, per_pixel: bool = F
     """
     require_grey(2, fused=fused)
     height, width = fused.shape
-    down = _squared_distance(fused[1:], fused[:-1])
-    across = _squared_distance(fused[:, 1:], fused[:, :-1])
+    down = squared_distance(fused[1:], fused[:-1])
+    across = squared_distance(fused[:, 1:], fused[:, :-1])
     if per_pixel:
-        return scale * math.sqrt((down + across) / (height * width))
-    return scale * math.sqrt(down / ((height - 1) * width) + across / (height * (width - 1)))
+        return math.sqrt((down + across) / (height * width)) / divisor
+    return math.sqrt(down / ((height - 1) * width) + across / (height * (width - 1))) / divisor
 
 
 def standard_deviation(fused: Picture, *, saturated: bool = False) -> float:
@@ -79,7 +79,8 @@ def average_gradient(fused: Picture, *, per_pixel: bool = False) -> float:
         down *= down
         across += down
         total += float(np.sqrt(across, dtype=np.float64).sum())
-    return total / math.sqrt(8) / (height * width if per_pixel else (height - 1) * (width - 1))
+    terms = height * width if per_pixel else (height - 1) * (width - 1)
+    return total / math.sqrt(8) / terms
 
 
 def _mirrored(picture: Picture) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:
@@ -89,8 +90,3 @@ def _mirrored(picture: Picture) -> np.ndarray[tuple[int, int], np.dtype[np.int16
     framed[0], framed[-1] = 2 * framed[1] - framed[2], 2 * framed[-2] - framed[-3]
     framed[:, 0], framed[:, -1] = 2 * framed[:, 1] - framed[:, 2], 2 * framed[:, -2] - framed[:, -3]
     return framed
-
-
-def _squared_distance(one: Picture, other: Picture) -> int:
-    """Return the exact sum of squared differences of two pictures."""
-    return round(cv2.norm(one, other, cv2.NORM_L2SQR))

@@ -7,8 +7,8 @@ same loaders as the real data sets; scores on them say nothing about the real on
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -82,7 +82,7 @@ def write(
     except OSError as error:
         raise InputError(f"{folder} cannot be made ({error.strerror}); choose another folder.") from error
     try:
-        _fill(temporary, LAYOUTS[layout], train, test, seed, size)
+        _fill(temporary, LAYOUTS[layout], {"train": train, "test": test}, seed, size)
         pictures.write_bytes(temporary / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
         temporary.chmod(0o755)
         try:
@@ -136,23 +136,19 @@ def _stands(folder: Path, settings: dict[str, Any]) -> bool:
     return True
 
 
-def _fill(folder: Path, layout: _Layout, train: int, test: int, seed: int, size: tuple[int, int]) -> None:
-    names: dict[str, list[str]] = {"train": [], "test": []}
-    for number, (part, index) in enumerate(_order(train, test)):
-        first = (2 * seed + (part == "test")) * _PART_SEEDS
-        rendered = scene(first + index, size, two_wheeler=layout.two_wheeler)
-        boxes = tuple(
-            Box(box.x0, box.y0, box.x1, box.y1, layout.labels[box.label])
-            for box in rendered.boxes
-            if box.label in layout.labels
-        )
-        names[part].append(layout.put(folder, part, number, rendered, boxes))
+def _fill(folder: Path, layout: _Layout, counts: Mapping[str, int], seed: int, size: tuple[int, int]) -> None:
+    names: dict[str, list[str]] = {part: [] for part in counts}
+    number = 0
+    for half, (part, count) in enumerate(counts.items()):
+        first = (2 * seed + half) * _PART_SEEDS
+        for index in range(count):
+            rendered = scene(first + index, size, two_wheeler=layout.two_wheeler)
+            boxes = tuple(
+                replace(box, label=layout.labels[box.label]) for box in rendered.boxes if box.label in layout.labels
+            )
+            names[part].append(layout.put(folder, part, number, rendered, boxes))
+            number += 1
     layout.finish(folder, names)
-
-
-def _order(train: int, test: int) -> Iterator[tuple[str, int]]:
-    yield from (("train", index) for index in range(train))
-    yield from (("test", index) for index in range(test))
 
 
 def _m3fd(folder: Path, part: str, number: int, rendered: Scene, boxes: tuple[Box, ...]) -> str:

@@ -28,7 +28,7 @@ from methods import Method
 class Broken(Method):
     def forward(self, infrared, visible):
         raise RuntimeError("this network has no head")
-class Unbuildable(Method):
+class Unbuildable(Broken):
     def __init__(self, **settings):
         raise KeyError("weights")
 """

@@ -24,7 +24,7 @@ __all__ = ["CONDITIONS", "Scene", "TwoWheeler", "contrast", "scene"]
 
 _LOWEST, _NARROWEST = 0.045, 0.016  # of the picture's height: what is smaller is painted, but gets no box
 _HIDDEN = 0.7  # the share of an object behind nearer things from which on it gets no box
-_FAINT = 0.3  # the contrast from which on an object shows in a picture
+_FAINT = 0.15  # the contrast from which on an object shows in a picture
 
 
 @dataclass(frozen=True)

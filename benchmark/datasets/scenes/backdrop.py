@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from benchmark.datasets.scenes.canvas import DEPTH, HEAT, LAYERS, LIGHT, Canvas
+from benchmark.datasets.scenes.canvas import DEPTH, HEAT, LAYERS, LIGHT, Canvas, rgb
 from benchmark.datasets.scenes.street import Floats, Street, noise
 from metrics.opencv import cv2
 
@@ -30,7 +30,7 @@ def backdrop(rng: Generator, street: Street) -> Canvas:
     """Return a canvas with all of it."""
     camera = street.camera
     shape = (camera.height, camera.width)
-    canvas = Canvas(np.zeros((*shape, LAYERS), np.float32), np.zeros(shape, np.uint16), noise(rng, shape, 8.0, 3))
+    canvas = Canvas(np.zeros((LAYERS, *shape), np.float32), np.zeros(shape, np.uint16), noise(rng, shape, 5.0, 3))
     _sky(rng, canvas, street)
     _ground(rng, canvas, street)
     for side in (-1, 1):
@@ -53,27 +53,27 @@ def _sky(rng: Generator, canvas: Canvas, street: Street) -> None:
     up = np.clip(1.0 - rows / np.float32(camera.horizon), 0.0, 1.0)
     cloud = noise(rng, (height, camera.width), 0.35 * camera.width, 5)
     cloud = np.clip(0.5 + 0.5 * cloud - np.float32(0.3 * rng.random()), 0.0, 1.0)
-    low, high = np.array([0.78, 0.82, 0.86], np.float32), np.array([0.30, 0.48, 0.78], np.float32)
-    colour = low + up[..., None] * (high - low)
-    colour = colour + 0.7 * cloud[..., None] * (np.float32(0.85) - colour)
-    sky = canvas.layers[:height]
-    sky[..., LIGHT] = colour * np.float32(0.012 if street.night else 0.8)
-    sky[..., HEAT] = street.air - 4.0 - 9.0 * up + 3.0 * cloud
-    sky[..., DEPTH] = 300.0
+    low, high = rgb(0.78, 0.82, 0.86), rgb(0.30, 0.48, 0.78)
+    colour = low + up * (high - low)
+    colour = colour + 0.7 * cloud * (np.float32(0.85) - colour)
+    sky = canvas.layers[:, :height]
+    sky[LIGHT] = colour * np.float32(0.012 if street.night else 0.8)
+    sky[HEAT] = street.air - 4.0 - 9.0 * up + 3.0 * cloud
+    sky[DEPTH] = 300.0
     steps = np.repeat(rng.uniform(0.0, 0.07, 40), rng.integers(3, 14, 40))
     roofs = np.interp(np.linspace(0.0, len(steps) - 1.0, camera.width), np.arange(len(steps)), steps)
     trees = np.clip(0.035 + 0.012 * noise(rng, (1, camera.width), 0.08 * camera.width, 5)[0], 0.01, 0.1)
-    for top, colour_of, texture, warmth in (
-        (roofs, (0.22, 0.23, 0.25), 0.1, -0.5),
-        (trees, (0.10, 0.14, 0.09), 0.35, -1.5),
+    for top, shade, texture, warmth in (
+        (roofs, rgb(0.22, 0.23, 0.25), 0.1, -0.5),
+        (trees, rgb(0.10, 0.14, 0.09), 0.35, -1.5),
     ):
         alpha = np.clip(rows - (camera.horizon - camera.height * top).astype(np.float32) + 0.5, 0.0, 1.0)
         grain = canvas.grain[:height]
-        value = np.empty((*alpha.shape, LAYERS), np.float32)
-        shade = np.array(colour_of, np.float32) * np.float32(0.02 if street.night else 0.8)
-        value[..., LIGHT] = np.clip(1.0 + texture * grain, 0.2, 2.0)[..., None] * shade
-        value[..., HEAT] = np.float32(street.air + warmth) + texture * grain
-        value[..., DEPTH] = 150.0
+        value = np.empty((LAYERS, *alpha.shape), np.float32)
+        light = np.float32(0.02 if street.night else 0.8)
+        value[LIGHT] = np.clip(1.0 + texture * grain, 0.2, 2.0) * light * shade
+        value[HEAT] = np.float32(street.air + warmth) + texture * grain
+        value[DEPTH] = 150.0
         canvas.blend((slice(0, height), slice(0, camera.width)), alpha, value)
 
 
@@ -89,7 +89,7 @@ def _ground(rng: Generator, canvas: Canvas, street: Street) -> None:
     tile = noise(rng, (256, 256), 20.0, 4)
     along = np.broadcast_to(z * np.float32(9.0), x.shape)
     texture = cv2.remap(tile, x * np.float32(18.0), along, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    texture = 0.5 * texture + 0.6 * canvas.grain[first:]
+    texture = 0.45 * texture + 0.45 * canvas.grain[first:]
     on_road = _band(away, road, foot)
     joints = np.maximum(_band(x % 1.0 - 0.5, 0.02, foot), _band(z % 1.0 - 0.5, 0.02, foot * z)) * (z < 22.0)
     pavement = (0.30 - 0.1 * joints) * (1.0 + 0.12 * texture)
@@ -109,15 +109,15 @@ def _ground(rng: Generator, canvas: Canvas, street: Street) -> None:
     heat += 0.9 * tracks - 0.8 * kerb - 0.5 * marks
     if not street.night:
         heat += 5.0 * np.clip(light - 0.3, 0.0, 1.0) * on_road
-    colour = shade[..., None] * np.array([1.0, 0.99, 0.95], np.float32)
+    colour = shade * rgb(1.0, 0.99, 0.95)
     if street.park:
         grass = np.clip((x * street.park - np.float32(road + 2.0)) / foot + 0.5, 0.0, 1.0)
-        blades = np.clip(1.0 + 0.45 * texture, 0.2, 2.5)[..., None] * np.array([0.08, 0.14, 0.04], np.float32)
-        colour += grass[..., None] * (blades - colour)
+        blades = np.clip(1.0 + 0.45 * texture, 0.2, 2.5) * rgb(0.08, 0.14, 0.04)
+        colour += grass * (blades - colour)
         heat += grass * (np.float32(street.air - 1.0) + 0.7 * texture - heat)
-    layers = canvas.layers[first:]
-    layers[..., LIGHT] = colour * light[..., None] * np.array(street.tint, np.float32)
-    layers[..., HEAT], layers[..., DEPTH] = heat, z
+    layers = canvas.layers[:, first:]
+    layers[LIGHT] = colour * light * rgb(*street.tint)
+    layers[HEAT], layers[DEPTH] = heat, z
 
 
 def _row(rng: Generator, street: Street) -> list[_House]:
@@ -131,8 +131,7 @@ def _row(rng: Generator, street: Street) -> list[_House]:
                 near=near,
                 far=end - (rng.uniform(1.5, 5.0) if rng.random() < 0.5 else 0.0),
                 tall=rng.uniform(5.0, 19.0),
-                wall=np.array([1.0, rng.uniform(0.82, 1.0), rng.uniform(0.6, 0.95)], np.float32)
-                * np.float32(rng.uniform(0.12, 0.5)),
+                wall=rgb(1.0, rng.uniform(0.82, 1.0), rng.uniform(0.6, 0.95)) * np.float32(rng.uniform(0.12, 0.5)),
                 pitch=rng.uniform(1.8, 3.2),
                 storey=rng.uniform(2.7, 3.4),
                 wide=rng.uniform(0.45, 0.75),
@@ -183,18 +182,17 @@ def _wall(
     window = window * np.clip(1.6 - 2.0 * step / np.float32(house.pitch), 0.25, 1.0)  # fine rows blur with distance
     over = up - (floor + np.float32(0.55)) * np.float32(house.storey)
     window = window * _band(over, 0.5 * house.high * house.storey, foot)
-    room = house.rooms[floor.astype(int) % 8, place.astype(int) % 16]
+    room = house.rooms[floor.astype(np.intp) % 8, place.astype(np.intp) % 16]
     light = street.light(np.full_like(depth, side * (street.front - 1.0)), depth) * np.float32(lit)
     if street.night:
         light = light * np.clip(1.3 - up / 9.0, 0.25, 1.0)
-    brick = np.clip(1.0 + 0.16 * grain - 0.25 * (up < 0.7), 0.3, 2.0)[..., None] * house.wall
-    pane = (0.04 + 0.22 * room)[..., None] * np.array([0.85, 0.95, 1.1], np.float32)
-    value = np.empty((*alpha.shape, LAYERS), np.float32)
-    colour = brick + window[..., None] * (pane - brick)
-    value[..., LIGHT] = colour * (light * np.ones_like(up))[..., None] * np.array(street.tint, np.float32)
+    brick = np.clip(1.0 + 0.16 * grain - 0.25 * (up < 0.7), 0.3, 2.0) * house.wall
+    pane = (0.04 + 0.22 * room) * rgb(0.85, 0.95, 1.1)
+    value = np.empty((LAYERS, *alpha.shape), np.float32)
+    value[LIGHT] = (brick + window * (pane - brick)) * light * rgb(*street.tint)
     if street.night:
         glow = window * (room > 0.72) * (0.05 + 0.25 * (room - 0.72))
-        value[..., LIGHT] += glow[..., None] * np.array([1.0, 0.8, 0.45], np.float32)
-    value[..., HEAT] = np.float32(house.heat) + 0.4 * grain + window * (5.0 * room - 3.0) + 0.04 * up
-    value[..., DEPTH] = depth
+        value[LIGHT] += glow * rgb(1.0, 0.8, 0.45)
+    value[HEAT] = np.float32(house.heat) + 0.4 * grain + window * (5.0 * room - 3.0) + 0.04 * up
+    value[DEPTH] = depth
     canvas.blend(here, alpha, value)

@@ -16,6 +16,11 @@ LIGHT, HEAT, DEPTH = slice(0, 3), 3, 4
 LAYERS = 5
 
 
+def rgb(red: float, green: float, blue: float) -> Floats:
+    """Return a colour as (3, 1, 1), to be spread over a region."""
+    return np.array([red, green, blue], np.float32)[:, None, None]
+
+
 @dataclass(frozen=True)
 class Crown:
     """Foliage: height of its middle, half its width and half its height, in metres."""
@@ -54,7 +59,7 @@ class Canvas:
     """The picture before any camera.
 
     Attributes:
-        layers: (H, W, 5): linear RGB light, temperature in degrees Celsius, distance in metres.
+        layers: (5, H, W): linear RGB light, temperature in degrees Celsius, distance in metres.
         owner: (H, W): number of the object that a pixel shows, 0 for all else.
         grain: (H, W): a fine pattern of deviation 1 that gives surfaces their texture.
         areas: Pixels that each object covered when it was painted, before anything nearer.
@@ -66,10 +71,10 @@ class Canvas:
     areas: dict[int, int] = field(default_factory=dict)
 
     def blend(self, here: Region, alpha: Floats, value: Floats) -> None:
-        """Mix values, (h, w, 5) or (5,), into a region by `alpha`, (h, w)."""
-        region = self.layers[here]
+        """Mix values, (5, h, w), into a region by `alpha`, (h, w)."""
+        region = self.layers[:, *here]
         change = value - region
-        change *= alpha[..., None]
+        change *= alpha
         region += change
 
     def paint(self, rng: Generator, street: Street, thing: Thing, number: int) -> None:
@@ -91,7 +96,8 @@ class Canvas:
         if whole is None:
             return
         self._shadow(street, corners, 0.6 if thing.label == "car" else 0.4)
-        behind = self.layers[whole][..., LIGHT].mean(axis=(0, 1))
+        behind = self.layers[LIGHT, *whole].mean(axis=(1, 2))
+        before = self.layers[HEAT, *whole].copy()
         ends = np.cumsum([len(ring) for ring in rings])
         starts = np.concatenate([[0], ends[:-1]])
         lows, highs = np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)
@@ -110,7 +116,9 @@ class Canvas:
             own = np.multiply(part.colour, street.tint) * light
             colour = behind + thing.dressed * (own - behind) + part.glow
             value = np.array([*colour, street.air + part.heat * street.excess, thing.z], np.float32)
-            self._polygon(here, outline, value, part.texture, thing.warm, number)
+            self._polygon(here, outline, value, part.texture, number)
+        heat = self.layers[HEAT, *whole]
+        heat[:] = before + np.float32(thing.warm) * (heat - before)
         if number:
             self.areas[number] = int((self.owner[whole] == number).sum())
 
@@ -136,19 +144,16 @@ class Canvas:
         rings: list[NDArray[np.float64]],
         value: Floats,
         texture: float,
-        warm: float,
         number: int,
     ) -> None:
         alpha = self._mask(here, rings)
-        region = self.layers[here]
-        change = value - region
+        region = self.layers[:, *here]
+        change = value[:, None, None] - region
         if texture:
             pattern = np.clip(np.float32(texture) * self.grain[here], -0.8, 1.5)
-            change[..., LIGHT] += pattern[..., None] * value[LIGHT]
-            change[..., HEAT] += 0.6 * pattern
-        if warm < 1.0:
-            change[..., HEAT] *= np.float32(warm)
-        change *= alpha[..., None]
+            change[LIGHT] += pattern * value[LIGHT, None, None]
+            change[HEAT] += 0.6 * pattern
+        change *= alpha
         region += change
         self.owner[here][alpha >= 0.5] = number
 
@@ -164,8 +169,8 @@ class Canvas:
             pixels = street.camera.project(ring)
             here = self._region(pixels.min(axis=0), pixels.max(axis=0))
             if here is not None:
-                ground = self.layers[here][..., LIGHT]
-                ground *= 1.0 - np.float32(0.6 * strength) * self._mask(here, [pixels])[..., None]
+                ground = self.layers[LIGHT, *here]
+                ground *= 1.0 - np.float32(0.6 * strength) * self._mask(here, [pixels])
 
     def _foliage(self, rng: Generator, street: Street, thing: Thing, crown: Crown, light: float) -> None:
         """Paint an ellipse of leaves with a ragged edge, lit from above."""
@@ -182,11 +187,11 @@ class Canvas:
         shape = (rows.stop - rows.start, columns.stop - columns.start)
         ragged, grain = noise(rng, shape, max(wide / 3.0, 2.0)), self.grain[here]
         alpha = np.clip((1.0 - across**2 - down**2 + 0.35 * ragged) * 4.0, 0.0, 1.0)
-        green = np.array([0.07, 0.11, 0.035]) * street.tint * light * rng.uniform(0.7, 1.5)
+        green = rgb(0.07, 0.11, 0.035) * rgb(*street.tint) * np.float32(light * rng.uniform(0.7, 1.5))
         leaves = np.clip(1.0 - 0.45 * down + 0.45 * grain + 0.2 * ragged, 0.15, 2.5)
-        value = np.empty((*shape, LAYERS), np.float32)
-        value[..., LIGHT] = leaves[..., None] * green.astype(np.float32)
-        value[..., HEAT] = street.air - 0.5 + 0.7 * ragged + 0.5 * grain
-        value[..., DEPTH] = thing.z
+        value = np.empty((LAYERS, *shape), np.float32)
+        value[LIGHT] = leaves * green
+        value[HEAT] = street.air - 0.5 + 0.7 * ragged + 0.5 * grain
+        value[DEPTH] = thing.z
         self.blend(here, alpha, value)
         self.owner[here][alpha >= 0.5] = 0

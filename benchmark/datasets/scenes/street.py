@@ -88,7 +88,7 @@ class Street:
         total: Floats = 0.006 + 0.25 * ahead
         for lamp_x, lamp_z in self.lamps:
             away = 1.0 + ((x - 0.7 * lamp_x) ** 2 + (z - lamp_z) ** 2) / 9.0
-            total = total + 0.5 / (away * away)
+            total = total + 0.42 / (away * away)
         return total
 
     def light_at(self, x: float, z: float) -> float:

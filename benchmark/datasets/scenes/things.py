@@ -12,7 +12,7 @@ from benchmark.datasets.scenes.sensors import transmission
 from benchmark.datasets.scenes.street import Floats, Street
 
 _TRIES = 8  # places that are tried for an object before it is left out
-_COLD = 0.06  # of its own difference in temperature that an object at thermal crossover keeps
+_COLD = 0.1  # of its own difference in temperature that an object at thermal crossover keeps
 _ALIKE = 0.15  # of its own colours that an object keeps that is dressed like its surroundings
 
 
@@ -50,12 +50,12 @@ class _Placing:
 
     def bands(self, x: float, z: float, tall: float) -> tuple[float, float]:
         """Return `warm` and `dressed` for a place: heat must show what light does not."""
-        if self._clear(x, z, tall) < 0.45:
+        if self._clear(x, z, tall) < 0.5:
             return 1.0, 1.0
         chance = self.rng.random()
-        if chance < 0.6:
+        if chance < 0.62:
             return _COLD, 1.0
-        return 1.0, _ALIKE if chance < 0.72 and not self.street.night else 1.0
+        return 1.0, _ALIKE if chance < 0.75 and not self.street.night else 1.0
 
     def _clear(self, x: float, z: float, tall: float) -> float:
         """Return how well the visible camera sees a place, 0 to 1."""

@@ -1,0 +1,218 @@
+"""PIAFusion (Tang et al., 2022): two branches that exchange their differences, then a common decoder.
+
+The illumination network of the paper only weights the training loss, so it has no part in fusing.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from methods import tensorflow_checkpoint
+from methods.network import NetworkMethod, fill
+from methods.record import Record, WeightFile
+from metrics.errors import InputError
+from metrics.pictures import Picture, grey
+
+_SLOPE = 0.2
+_STRIP = 1 << 18  # pixels that the decoder takes at a time: 256 MiB for one map of its 256 channels
+
+
+class Layer(nn.Module):
+    """A 3x3 convolution on a mirrored border, and a leaky ReLU."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(channels, out, 3))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (N, out, H, W)."""
+        return _leaky(self.conv(features))
+
+
+class Encoder(nn.Module):
+    """Two branches: a first layer each, then layers with common weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vi_conv1 = nn.Conv2d(1, 16, 1)
+        self.ir_conv1 = nn.Conv2d(1, 16, 1)
+        self.conv2 = Layer(16, 16)
+        self.conv3 = Layer(16, 32)
+        self.conv4 = Layer(32, 64)
+        self.conv5 = Layer(64, 128)
+
+    def forward(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features of both branches, (N, 128, H, W) each, of pictures (N, 1, H, W), scale 0-1."""
+        visible, infrared = _leaky(self.vi_conv1(visible)), _leaky(self.ir_conv1(infrared))
+        for layer in (self.conv2, self.conv3, self.conv4):
+            visible, infrared = exchanged(layer(visible), layer(infrared))
+        return self.conv5(visible), self.conv5(infrared)
+
+
+class Decoder(nn.Module):
+    """From the features of both branches to one picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = Layer(256, 256)
+        self.conv2 = Layer(256, 128)
+        self.conv3 = Layer(128, 64)
+        self.conv4 = Layer(64, 32)
+        self.conv5 = nn.Conv2d(32, 1, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (N, 1, H, W), scale 0-1, of features (N, 256, H, W)."""
+        for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
+            features = layer(features)
+        picture: Tensor = self.conv5(features)
+        return picture.tanh_().div_(2).add_(0.5)
+
+
+class PIAFusionNetwork(nn.Module):
+    """PIAFusion's fusion network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.decoder = Decoder()
+
+    def forward(self, visible: Tensor, infrared: Tensor, strip: int = _STRIP) -> Tensor:
+        """Return the fused luma (N, 1, H, W) of pictures (N, 1, H, W), scale 0-1; H and W at least 2.
+
+        Args:
+            visible, infrared: Luma and infrared.
+            strip: About how many pixels the decoder takes at a time. Its four 3x3 layers see four rows up and
+                down, so strips that overlap by as much give the whole picture's values.
+        """
+        features = self.encoder(visible, infrared)
+        height, width = visible.shape[2:]
+        rows = -(-height // -(-height * width // strip))
+        strips = []
+        for top in range(0, height, rows):
+            above = min(4, top)
+            part = torch.cat([branch[:, :, top - above : top + rows + 4] for branch in features], dim=1)
+            strips.append(self.decoder(part)[:, :, above : above + rows])
+        return torch.cat(strips, dim=2)
+
+
+def exchanged(visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both branches after their exchange (CMDAF), in place.
+
+    Each branch moves away from the other one, by the sigmoid of how far, on the mean, the other lies above it:
+    v + s(mean(i - v)) (v - i), and the same with v and i swapped. The paper moves each towards the other; the
+    published network was trained and is run with this sign.
+
+    Args:
+        visible, infrared: (N, C, H, W).
+    """
+    difference = visible - infrared
+    mean = difference.mean((2, 3), keepdim=True)
+    visible.addcmul_(difference, torch.sigmoid(-mean))
+    infrared.addcmul_(difference, torch.sigmoid(mean), value=-1)
+    return visible, infrared
+
+
+def _leaky(features: Tensor) -> Tensor:
+    return nn.functional.leaky_relu(features, _SLOPE, inplace=True)
+
+
+_REPOSITORY = "https://raw.githubusercontent.com/Linfeng-Tang/PIAFusion"
+_COMMIT = "10b5c59ea27bfb012466a0355f082e5e6d76b557"
+_INDEX = "IAFusion.model-29.index"
+_DATA = "IAFusion.model-29.data-00000-of-00001"
+_LAYERS = {
+    "encoder.vi_conv1": "PIAFusion/encoder/conv5x5_vi",
+    "encoder.ir_conv1": "PIAFusion/encoder/conv5x5_ir",
+    **{f"encoder.conv{i + 1}.conv.1": f"PIAFusion/encoder/Conv{i}/conv3x3" for i in range(1, 5)},
+    **{f"decoder.conv{i}.conv.1": f"PIAFusion/decoder/conv{i}" for i in range(1, 5)},
+    "decoder.conv5": "PIAFusion/decoder/conv1x1",
+}
+
+
+class PIAFusion(NetworkMethod):
+    """PIAFusion as its authors' TensorFlow code has it; the PyTorch port that circulates is another model."""
+
+    title = "PIAFusion"
+    name = "piafusion"
+    colour = True
+    record = Record(
+        paper="L. Tang, J. Yuan, H. Zhang, X. Jiang, J. Ma, PIAFusion: A progressive infrared and visible image "
+        "fusion network based on illumination aware, Information Fusion 83-84, 2022",
+        year=2022,
+        repository="https://github.com/Linfeng-Tang/PIAFusion",
+        commit=_COMMIT,
+        licence="MIT",
+        files=(
+            WeightFile(
+                name=_INDEX,
+                url=f"{_REPOSITORY}/{_COMMIT}/checkpoint/PIAFusion/{_INDEX}",
+                bytes=1499,
+                sha256="757d90f0837ce9d4f7caf1a5270be31442c55b67517a336809dec251a3eab799",
+                git_blob="fe89e9987a33f8268f40f232b77f4c82ad7f57be",
+            ),
+            WeightFile(
+                name=_DATA,
+                url=f"{_REPOSITORY}/{_COMMIT}/checkpoint/PIAFusion/{_DATA}",
+                bytes=5066380,
+                git_blob="a730a7c46d8c315e8bcefeb827d5520499e66751",
+            ),
+        ),
+        parameters=1076785,
+        verified="architecture only",
+        row="PIAFusion",
+        notes=(
+            "The luma of the visible picture is fused, by the authors' own formula (16-235, green weighted 0.564).",
+            "Grey result: 1.164 (fused - 16/255), which is what the authors' colour picture is where the visible "
+            "one has no colour; `recoloured` gives their colour picture.",
+            "Any size of at least 2x2. The decoder runs in overlapping strips, which gives the same values in less "
+            "memory.",
+            "The branches' exchange has the released network's sign, which is not the paper's.",
+        ),
+    )
+
+    def load(self, files: Mapping[str, Path]) -> nn.Module:
+        """Return the fusion network with its weights."""
+        bundle = tensorflow_checkpoint.read_files(files[_INDEX], files[_DATA])
+        network = PIAFusionNetwork()
+        fill(network, tensorflow_checkpoint.convolutions(bundle, _LAYERS, files[_DATA]), files[_DATA])
+        return network.to(memory_format=torch.channels_last)
+
+    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+        """Return the fused luma (H, W), scale 0-1 with black at 16/255."""
+        height, width = infrared.shape[:2]
+        if min(height, width) < 2:
+            raise InputError(f"PIAFusion needs pictures of at least 2x2; got {width}x{height}")
+        red, green, blue = self.tensor(visible).div_(255).split(1, dim=1)
+        luma = 0.257 * red + 0.564 * green + 0.098 * blue + 16 / 255
+        # Without the memory format, one channel leaves the first layer's own layout to chance.
+        bands = (luma, self.tensor(grey(infrared)).div_(255))
+        fused: Tensor = self.network(*(band.to(memory_format=torch.channels_last) for band in bands))
+        return fused[0, 0]
+
+    def picture(self, raw: NDArray[np.float32]) -> Picture:
+        """Return the grey picture: black at 16/255, clipped, rounded half to even."""
+        return _levels(1.164 * (raw - 16 / 255))
+
+
+def recoloured(raw: NDArray[np.float32], visible: Picture) -> Picture:
+    """Return the colour picture that the authors save: the fused luma with the visible picture's chroma.
+
+    Args:
+        raw: Fused luma (H, W) as `PIAFusion.raw` gives it.
+        visible: uint8 (H, W, 3) RGB.
+    """
+    red, green, blue = np.moveaxis(visible.astype(np.float32) / 255, 2, 0)
+    # Both chroma channels without their offset of 128/255, which the way back takes off again.
+    blueness = -0.148 * red - 0.291 * green + 0.439 * blue
+    redness = 0.439 * red - 0.368 * green - 0.071 * blue
+    luma = 1.164 * (raw - 16 / 255)
+    colours = (luma + 1.596 * redness, luma - 0.392 * blueness - 0.813 * redness, luma + 2.017 * blueness)
+    return _levels(np.stack(colours, axis=2))
+
+
+def _levels(scaled: NDArray[np.float32]) -> Picture:
+    return np.clip(np.rint(scaled * 255), 0, 255).astype(np.uint8)

@@ -1,0 +1,126 @@
+"""TarDAL: one generator of densely joined convolutions, trained against a target and a detail discriminator.
+
+Liu, Fan, Huang, Wu, Liu, Zhong and Luo, "Target-aware Dual Adversarial Learning and a Multi-scenario
+Multi-Modality Benchmark to Fuse Infrared and Visible for Object Detection", CVPR 2022.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from methods.network import NetworkMethod, fill, read_state
+from methods.record import Record, WeightFile
+from metrics.errors import InputError
+from metrics.pictures import Picture
+
+_RAW = "https://raw.githubusercontent.com/JinyuanLiu-CV/TarDAL/1d1d1e99b96e7de0cd4e4f57aa0d321e5b5e2727/weights"
+
+
+class Generator(nn.Module):
+    """Both pictures, (N, 1, H, W) in [0, 1], to the fused one; every convolution is 3x3 with a border of zeros."""
+
+    def __init__(self, width: int = 32, depth: int = 3) -> None:
+        super().__init__()
+        self.encoder = _layer(2, width)
+        self.dense = nn.ModuleList(_layer(width * (index + 1), width) for index in range(depth))
+        self.fuse = nn.Sequential(
+            nn.Sequential(_convolution(width * (depth + 1), 4 * width), nn.ReLU(inplace=True)),
+            _layer(4 * width, 2 * width),
+            _layer(2 * width, width),
+            nn.Sequential(_convolution(width, 1), nn.Tanh()),
+        )
+
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """Return the fused picture, (N, 1, H, W) in (-1, 1)."""
+        features = self.encoder(torch.cat([infrared, visible], dim=1))
+        for layer in self.dense:
+            features = torch.cat([features, layer(features)], dim=1)
+        fused: Tensor = self.fuse(features)
+        return fused
+
+
+def _convolution(channels: int, width: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, width, kernel_size=3, padding=1)
+
+
+def _layer(channels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(_convolution(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
+class TarDAL(NetworkMethod):
+    """TarDAL as released with the paper: `dt` for the eye, `tt` for detection, `ct` for both."""
+
+    title = "TarDAL"
+    name = "tardal"
+    variants = ("dt", "tt", "ct")
+    record: ClassVar[Record] = Record(
+        paper="Liu, Fan, Huang, Wu, Liu, Zhong, Luo: Target-aware Dual Adversarial Learning and a Multi-scenario "
+        "Multi-Modality Benchmark to Fuse Infrared and Visible for Object Detection, CVPR 2022",
+        year=2022,
+        repository="https://github.com/JinyuanLiu-CV/TarDAL",
+        commit="e52fac7",
+        licence="none found at this commit; GPL-3.0 from version 1.0 on",
+        files=(
+            WeightFile(
+                "tardal.pt",
+                url=f"{_RAW}/tardal.pt",
+                bytes=1_203_451,
+                sha256="e0fa61e25cffa9fb14ff17b47ea7ba237a6e8c6f37e1b9b115d63354ff0f13e1",
+                variants=("dt",),
+            ),
+            WeightFile(
+                "tardal+.pt",
+                url=f"{_RAW}/tardal%2B.pt",
+                bytes=1_201_819,
+                sha256="cff3756548b511e3e415616debc557cdc85b3bb19393ca158cac8d08f232897c",
+                variants=("tt",),
+            ),
+            WeightFile(
+                "tardal++.pt",
+                url=f"{_RAW}/tardal%2B%2B.pt",
+                bytes=1_201_819,
+                sha256="7009d125e36db043d6918d9358e10c6dca7fdf2dd08ada09c5ecd294f45f98c5",
+                variants=("ct",),
+            ),
+        ),
+        parameters=296_577,
+        row="TarDAL",
+        verified="official outputs",
+        notes=(
+            "Grey: the visible picture's luma is fused; colour is left out.",
+            "Any size; `dt` needs at least two pixels.",
+            "`dt` normalises every layer by the statistics of the pair at hand, as the authors' commands do, so "
+            "its picture of a crop is not the crop of its picture. `tt` and `ct` use the trained statistics.",
+            "`tt` and `ct` are dark and edge-like by design: they were trained for a detector.",
+            "The weights of version 1.0 (tardal-dt.pth, tardal-tt.pth, tardal-ct.pth) hold the same numbers and may "
+            "be given as files; its colour output, which skips the clipping to [0, 1], is not reproduced.",
+        ),
+    )
+
+    def load(self, files: Mapping[str, Path]) -> Generator:
+        """Return the generator, set to batch statistics for `dt`."""
+        (path,) = files.values()
+        network = Generator()
+        # Version 1.0 stores beside the weights whether to use the trained statistics; the variant says it here.
+        fill(network, {key: value for key, value in read_state(path).items() if key != "use_eval"}, path)
+        if self.variant == "dt":
+            for layer in network.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    layer.running_mean = layer.running_var = None
+        return network.to(memory_format=torch.channels_last)
+
+    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+        """Return the generator's output, (H, W) in (-1, 1)."""
+        if self.variant == "dt" and infrared.size < 2:
+            raise InputError("a pair of one pixel has no statistics for TarDAL's `dt`; give larger pictures")
+        fused: Tensor = self.network(self.tensor(infrared) / 255, self.tensor(visible) / 255)
+        return fused[0, 0]
+
+    def picture(self, raw: NDArray[np.float32]) -> Picture:
+        """Return the clipped output in levels, rounded half to even."""
+        return np.rint(np.clip(raw, 0, 1) * 255).astype(np.uint8)

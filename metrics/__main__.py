@@ -1,0 +1,106 @@
+"""Score a folder of fused pictures: `python -m metrics INFRARED_DIR VISIBLE_DIR FUSED_DIR`."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from metrics.conventions import IDS, METRICS, convention_of
+from metrics.errors import InputError
+from metrics.folder import evaluate_folder
+from metrics.pictures import write_bytes
+
+
+def score(
+    infrared_dir: tyro.conf.Positional[Path],
+    visible_dir: tyro.conf.Positional[Path],
+    fused_dir: tyro.conf.Positional[Path],
+    /,
+    *,
+    convention: str = "tang2022",
+    size: Annotated[str | None, tyro.conf.arg(metavar="WxH")] = None,
+    workers: int | None = None,
+    csv: Path | None = None,
+) -> None:
+    """Score a folder of fused pictures with EN, SF, SD, MI, VIF, AG, SCD and Q_abf.
+
+    Files of the three folders belong together by their names without extension. Every fused picture is scored;
+    mean and standard deviation over them are printed.
+
+    Args:
+        infrared_dir: Folder of infrared pictures.
+        visible_dir: Folder of visible pictures.
+        fused_dir: Folder of fused pictures.
+        convention: Whose program's numbers: tang2022 (the paper's), tang2023, cddfuse or vifb. Numbers of different
+            conventions cannot be compared.
+        size: Resize the grey pictures to this size before scoring, such as 640x480; without it pictures are scored
+            at their own size. SF, AG and VIF depend on it.
+        workers: Number of processes; without it one a core.
+        csv: Write the values of every picture to this file.
+    """
+    convention_of(convention)
+    if csv is not None and not csv.absolute().parent.is_dir():
+        raise InputError(f"--csv {csv}: {csv.parent} is not a folder; create it first.")
+    columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("scoring", total=None)
+        frame = evaluate_folder(
+            infrared_dir,
+            visible_dir,
+            fused_dir,
+            convention=convention,
+            size=None if size is None else _parsed(size),
+            workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if csv is not None:
+        write_bytes(csv, frame.to_csv(index=False).encode())
+    console = Console()
+    console.print(_table(frame, f"{convention}, {size or 'native'} size, {len(frame)} images"))
+    unscored = frame.attrs["unscored"]
+    if unscored:
+        named = ", ".join(unscored[:5]) + (", ..." if len(unscored) > 5 else "")
+        console.print(f"{len(unscored)} sources had no fused picture: {named}", highlight=False, markup=False)
+
+
+def _parsed(size: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", size)
+    if not found:
+        raise InputError(f"--size {size}: expected WIDTHxHEIGHT in pixels, such as 640x480.")
+    return int(found[1]), int(found[2])
+
+
+def _table(frame: pd.DataFrame, title: str) -> Table:
+    table = Table("metric", "name", title=title)
+    table.add_column("mean ± standard deviation", justify="right")
+    table.add_column("")
+    for name in IDS:
+        values = frame[name].dropna()
+        lost = len(frame) - len(values)
+        note = f"{lost} of {len(frame)} undefined, left out" if lost else ""
+        spread = f" ± {values.std():.4f}" if len(values) > 1 else ""
+        if values.empty:
+            table.add_row(name, METRICS[name].title, "", "not in this convention" if lost == len(frame) else note)
+        else:
+            table.add_row(name, METRICS[name].title, f"{values.mean():.4f}{spread}", note)
+    return table
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Return the exit status: 0, or 2 for input that cannot be used."""
+    try:
+        tyro.cli(score, prog="python -m metrics", args=arguments)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Scores of a folder of fused pictures."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from joblib import Parallel, cpu_count, delayed
+
+from metrics.conventions import convention_of
+from metrics.errors import InputError
+from metrics.opencv import cv2
+from metrics.pictures import index
+from metrics.scoring import evaluate_files, require_size
+
+_NAMED = 5  # names that an error spells out before it only counts
+
+
+def evaluate_folder(
+    infrared_dir: str | Path,
+    visible_dir: str | Path,
+    fused_dir: str | Path,
+    *,
+    convention: str = "tang2022",
+    size: tuple[int, int] | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Return the metrics of every fused picture: one row a picture, columns image, EN, SF, SD, MI, VIF, ...
+
+    Files belong together by their names without extension. The fused folder decides what is scored: names of
+    sources without a fused picture are in `frame.attrs["unscored"]`.
+
+    Args:
+        infrared_dir, visible_dir, fused_dir: Folders of picture files.
+        convention: "tang2022", "tang2023", "cddfuse" or "vifb".
+        size: (width, height) to score at, see `evaluate_files`; None is the files' own size.
+        workers: Processes; None is one a core. The values do not depend on it.
+        progress: Called with (pictures done, pictures in all) after each.
+
+    Raises:
+        InputError: A folder or file cannot be used, a fused picture lacks a source, or an option is wrong.
+    """
+    convention_of(convention)
+    if size is not None:
+        require_size(size)
+    if workers is not None and workers < 1:
+        raise InputError(f"workers is {workers}; expected at least 1, or nothing for one a core.")
+    infrared, visible, fused = index(infrared_dir), index(visible_dir), index(fused_dir)
+    _require_sources(fused, infrared, infrared_dir, "infrared")
+    _require_sources(fused, visible, visible_dir, "visible")
+
+    processes = min(workers or cpu_count(), len(fused))
+    score = partial(evaluate_files if processes == 1 else _evaluate_in_worker, convention=convention, size=size)
+    rows = []
+    scores = Parallel(n_jobs=processes, return_as="generator")(
+        delayed(score)(infrared[name], visible[name], path) for name, path in fused.items()
+    )
+    for name, values in zip(fused, scores, strict=True):
+        rows.append({"image": name} | values)
+        if progress:
+            progress(len(rows), len(fused))
+    frame = pd.DataFrame(rows)
+    frame.attrs["unscored"] = sorted((infrared.keys() | visible.keys()) - fused.keys())
+    return frame
+
+
+def _evaluate_in_worker(
+    infrared: Path, visible: Path, fused: Path, *, convention: str, size: tuple[int, int] | None
+) -> dict[str, float]:
+    cv2.setNumThreads(1)  # the processes already keep all cores busy
+    return evaluate_files(infrared, visible, fused, convention=convention, size=size)
+
+
+def _require_sources(fused: dict[str, Path], sources: dict[str, Path], folder: str | Path, band: str) -> None:
+    lost = [path.name for name, path in fused.items() if name not in sources]
+    if lost:
+        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        raise InputError(
+            f"{len(lost)} of {len(fused)} fused pictures have no {band} picture of the same name in {folder}: "
+            f"{', '.join(lost[:_NAMED])}{more}. Rename them as their sources, or check the folder."
+        )
