@@ -2,7 +2,7 @@
 """The command line of the infrared-visible image fusion benchmark."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -157,7 +157,7 @@ class Check:
     root: Positional[Annotated[Path, arg(metavar="ROOT")]]
     """The data set's folder."""
 
-    options: Annotated[dict[str, str], arg(metavar="NAME VALUE ...")] = tyro.MISSING_NONPROP
+    options: Annotated[dict[str, str], arg(metavar="NAME VALUE ...")] = field(default_factory=dict)
     """Options of its reader, such as `test_list my_test.txt`."""
 
     workers: int | None = None
@@ -387,7 +387,7 @@ def _scores(path: Path) -> Table:
     for metric in metrics.IDS:
         table.add_column(metric, justify="right", no_wrap=True)
     for dataset, rows in measured.groupby("dataset", sort=False):
-        table.add_row(f"[bold]{escape(str(dataset))}[/], {rows['images'].iloc[0]} images")
+        table.add_row(f"[bold]{escape(str(dataset))}[/], {rows['images'].iloc[0]:.0f} images")
         for row in rows.to_dict("records"):
             values = ["–" if pd.isna(row[metric]) else f"{row[metric]:.4f}" for metric in metrics.IDS]
             table.add_row(f"  {escape(str(row['method']))}", *values)

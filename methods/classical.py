@@ -58,7 +58,6 @@ class Laplacian(Method):
         selecting coefficients.
     """
 
-    title = "Laplacian pyramid"
     levels = 4
 
     def forward(self, infrared: Picture, visible: Picture) -> Raw:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from metrics.checks import require_grey
 from metrics.pictures import Picture
 
-_ROWS = 32  # rows treated at a time, so that intermediate arrays stay in the cache
+_ROWS = 16  # rows treated at a time, so that intermediate arrays stay in the cache
 
 Maps = NDArray[np.float64]
 

@@ -73,10 +73,15 @@ def _add_information(pictures: Maps, window: tuple[float, ...], saturated: bool,
 def _add_block(rows: Maps, window: tuple[float, ...], saturated: bool, part: slice, seen: Maps, present: Maps) -> None:
     """Add a block's information; `rows` holds the sources named by `part`, then the fused picture."""
     sources = len(rows) - 1
-    products = np.concatenate([rows, rows * rows, rows[:-1] * rows[-1]])
+    split = [sources + 1, 2 * sources + 2]
+    moments = np.empty((3 * sources + 2, *rows.shape[1:]))
+    first, second, mixed = np.split(moments, split)
+    first[:] = rows
+    np.multiply(rows, rows, out=second)
+    np.multiply(rows[:-1], rows[-1], out=mixed)
     if saturated:
-        np.minimum(products[sources + 1 :], 255, out=products[sources + 1 :])
-    means, squares, crosses = np.split(_filtered(products, window), [sources + 1, 2 * sources + 2])
+        np.minimum(moments[sources + 1 :], 255, out=moments[sources + 1 :])
+    means, squares, crosses = np.split(_filtered(moments, window), split)
     crosses -= means[:-1] * means[-1]
     np.maximum(crosses, 0, out=crosses)
     means *= means
@@ -125,8 +130,9 @@ def _filtered(maps: Maps, window: tuple[float, ...], step: int = 1) -> Maps:
     rows, columns = ((side - len(window)) // step + 1 for side in (height, width))
     tiles = -(-columns // _TILE)
     band = _band(window, _TILE, step)
-    down = np.zeros((count, rows, max(width, (tiles - 1) * _TILE * step + len(band))))
-    np.matmul(_band(window, rows, step).T, maps, out=down[:, :, :width])
+    down = np.empty((count, rows, max(width, (tiles - 1) * _TILE * step + len(band))))
+    down[:, :, width:] = 0
+    np.matmul(np.ascontiguousarray(_band(window, rows, step).T), maps, out=down[:, :, :width])
     down = down.reshape(count * rows, -1)
     spans = sliding_window_view(down, len(band), axis=1)[:, : tiles * _TILE * step : _TILE * step]
     across = np.empty((count * rows, tiles * _TILE))

@@ -22,7 +22,7 @@ from metrics.errors import InputError, unknown
 from metrics.opencv import cv2
 from metrics.pictures import Picture
 
-__all__ = ["LAYOUTS", "VERSION", "Scene", "scene", "write"]
+__all__ = ["LAYOUTS", "SETTINGS", "VERSION", "Scene", "scene", "write"]
 
 VERSION = 1  # of the generator: raised whenever the same settings would give other files
 SETTINGS = "synthetic.json"

@@ -18,13 +18,12 @@ from benchmark.datasets.scenes.canvas import Canvas, Thing
 from benchmark.datasets.scenes.figures import TwoWheeler
 from benchmark.datasets.scenes.street import CONDITIONS, street
 from benchmark.datasets.scenes.things import things
-from metrics.pictures import Picture, grey
+from metrics.pictures import Picture
 
-__all__ = ["CONDITIONS", "Scene", "TwoWheeler", "contrast", "scene"]
+__all__ = ["CONDITIONS", "Scene", "TwoWheeler", "scene"]
 
 _LOWEST, _NARROWEST = 0.045, 0.016  # of the picture's height: what is smaller is painted, but gets no box
 _HIDDEN = 0.7  # the share of an object behind nearer things from which on it gets no box
-_FAINT = 0.15  # the contrast from which on an object shows in a picture
 
 
 @dataclass(frozen=True)
@@ -65,35 +64,15 @@ def scene(seed: int, size: tuple[int, int] = (320, 240), *, two_wheeler: TwoWhee
         canvas.paint(rng, place, thing, number)
     visible = sensors.visible(rng, canvas.layers, place, density, veil)
     infrared = sensors.infrared(rng, canvas.layers, place, density)
-    boxes, owner = _annotated(placed, canvas, infrared, visible)
+    boxes, owner = _annotated(placed, canvas)
     return Scene(infrared, visible, boxes, place.conditions, owner)
 
 
-def contrast(picture: Picture, mine: NDArray[np.bool_]) -> float:
-    """Return how far an object's mean level lies from that of its surroundings, in deviations of the latter.
-
-    Args:
-        picture: Grey, (H, W).
-        mine: Which pixels are the object's; its surroundings are all others up to a quarter of its height away.
-    """
-    rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
-    margin = max(int(rows[-1] - rows[0]) // 4, 3)
-    here = (
-        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
-        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
-    )
-    inside, around = picture[here][mine[here]], picture[here][~mine[here]]
-    return float(abs(inside.mean() - around.mean()) / max(float(around.std()), 2.0))
-
-
-def _annotated(
-    placed: list[Thing], canvas: Canvas, infrared: Picture, visible: Picture
-) -> tuple[tuple[Box, ...], NDArray[np.uint16]]:
-    """Return the boxes of the objects that show in a band, and the map of their pixels."""
+def _annotated(placed: list[Thing], canvas: Canvas) -> tuple[tuple[Box, ...], NDArray[np.uint16]]:
+    """Return the boxes of the objects that are large enough and not hidden, and the map of their pixels."""
     boxes: list[Box] = []
     owner = np.zeros_like(canvas.owner)
     height = owner.shape[0]
-    luma = grey(visible)
     for number, area in canvas.areas.items():
         mine = canvas.owner == number
         if not area or mine.sum() <= (1.0 - _HIDDEN) * area:
@@ -101,8 +80,6 @@ def _annotated(
         rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
         x0, y0, x1, y1 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
         if y1 - y0 < max(_LOWEST * height, 6.0) or x1 - x0 < max(_NARROWEST * height, 3.0):
-            continue
-        if max(contrast(infrared, mine), contrast(luma, mine)) < _FAINT:
             continue
         boxes.append(Box(float(x0), float(y0), float(x1), float(y1), placed[number - 1].label))
         owner[mine] = len(boxes)

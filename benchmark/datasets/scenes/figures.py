@@ -183,17 +183,22 @@ def car(rng: Generator, *, lamps: float = 0.0) -> list[Part]:
 
 
 def bicycle(rng: Generator, *, pixel: float) -> list[Part]:
-    """Return a bicycle seen from its side; `pixel` is the metres that a pixel covers, the thinnest a tube gets."""
+    """Return a bicycle seen from its side, as warm as one that is ridden.
+
+    Args:
+        rng: Where its colour comes from.
+        pixel: Metres that a pixel covers at its distance: the thinnest that a tube gets.
+    """
     paint = _pick(rng, _PAINT)
     tube = max(0.05, 1.1 * pixel)
     rear, front, pedal = np.array([-0.52, 0.34]), np.array([0.54, 0.34]), np.array([-0.06, 0.3])
     saddle, head = np.array([-0.24, 0.86]), np.array([0.36, 0.84])
-    parts = [_wheel(at, 0.345, max(0.05, pixel), 0.0) for at in (rear, front)]
+    parts = [_wheel(at, 0.345, max(0.05, pixel), 0.22) for at in (rear, front)]
     for start, end in ((rear, pedal), (rear, saddle), (pedal, saddle), (pedal, head), (saddle, head), (head, front)):
-        parts.append(_limb(start, end, tube, paint, 0.02))
-    parts.append(_limb(_by(saddle, -0.12, 0.08), _by(saddle, 0.13, 0.08), max(0.07, pixel), DARK, 0.02))
-    parts.append(_limb(head, _by(head, 0.0, 0.17), tube, STEEL, 0.02))
-    parts.append(_limb(_by(head, -0.02, 0.17), _by(head, 0.14, 0.2), tube, DARK, 0.02))
+        parts.append(_limb(start, end, tube, paint, 0.12))
+    parts.append(_limb(_by(saddle, -0.12, 0.08), _by(saddle, 0.13, 0.08), max(0.07, pixel), DARK, 0.3))
+    parts.append(_limb(head, _by(head, 0.0, 0.17), tube, STEEL, 0.12))
+    parts.append(_limb(_by(head, -0.02, 0.17), _by(head, 0.14, 0.2), tube, DARK, 0.3))
     return parts
 
 

@@ -29,7 +29,7 @@ class _Placing:
     lamps: list[NDArray[np.float64]] = field(default_factory=list)
 
     def take(self, x: float, z: float, wide: float, tall: float) -> bool:
-        """Return whether a place is in the picture and not behind or before another; it is then taken."""
+        """Return whether a place is in the picture and mostly clear of those taken; it is then taken too."""
         camera = self.street.camera
         (left, bottom), (right, top) = camera.pixel(x - wide / 2, 0.0, z), camera.pixel(x + wide / 2, tall, z)
         if min(right, camera.width) - max(left, 0.0) < 0.6 * (right - left) or bottom > 1.1 * camera.height:
@@ -42,8 +42,8 @@ class _Placing:
         self.taken.append((left, top, right, bottom))
         return True
 
-    def beside(self, nearest: float, farthest: float) -> tuple[float, float]:
-        """Return a place somewhere in the picture, near ones as likely as their size."""
+    def somewhere(self, nearest: float, farthest: float) -> tuple[float, float]:
+        """Return a place in the picture, (x, z) in metres, the inverse of its distance even."""
         camera = self.street.camera
         z = 1.0 / self.rng.uniform(1.0 / farthest, 1.0 / nearest)
         return (self.rng.uniform(0.03, 0.97) * camera.width - camera.centre) * z / camera.focal, z
@@ -121,7 +121,7 @@ def _place_two_wheelers(placing: _Placing, kind: figures.TwoWheeler) -> None:
     make = figures.bicycle if kind == "bicycle" else figures.motorcycle
     for _ in range(int(rng.integers(2, 5))):
         for _ in range(_TRIES):
-            x, z = placing.beside(6.5, 18.0)
+            x, z = placing.somewhere(6.5, 18.0)
             wanted = abs(x) < street.front - 0.5 and (abs(x) > 0.5 * street.road or rng.random() < 0.3)
             if not wanted or not placing.take(x, z, 1.7, 1.3):
                 continue
@@ -129,8 +129,7 @@ def _place_two_wheelers(placing: _Placing, kind: figures.TwoWheeler) -> None:
             ridden = warm == 1.0 or rng.random() < 0.5
             turn = rng.uniform(-0.9, 0.9) + np.pi * float(rng.integers(2))
             machine = make(rng, pixel=z / street.camera.focal)
-            own = _COLD if kind == "bicycle" else warm
-            placing.things.append(Thing(tuple(machine), x, z, turn, kind, own, dressed))
+            placing.things.append(Thing(tuple(machine), x, z, turn, kind, warm, dressed))
             if ridden:
                 rider = figures.person(rng, seated=True)
                 placing.things.append(Thing(tuple(rider), x, z - 0.02, turn, "person", warm, dressed))
@@ -141,7 +140,7 @@ def _place_people(placing: _Placing) -> None:
     rng, street = placing.rng, placing.street
     for _ in range(int(rng.integers(3, 8))):
         for _ in range(_TRIES):
-            x, z = placing.beside(6.5, 22.0)
+            x, z = placing.somewhere(6.5, 22.0)
             wanted = abs(x) < street.front - 0.3 and (abs(x) > street.road or rng.random() < 0.35)
             if not wanted or not placing.take(x, z, 0.7, 1.75):
                 continue

@@ -26,21 +26,46 @@ def rendered() -> list[scenes.Scene]:
     return [synthetic.scene(seed) for seed in SEEDS]
 
 
+def contrast(picture: np.ndarray, mine: np.ndarray, rows: np.ndarray, margin: int) -> float:
+    """How far an object's mean lies from its surroundings' in these rows, in deviations of the latter."""
+    columns = np.flatnonzero(mine[rows].any(axis=0))
+    here = slice(rows[0], rows[-1] + 1), slice(max(columns[0] - margin, 0), columns[-1] + margin + 1)
+    inside, around = picture[here][mine[here]], picture[here][~mine[here]]
+    return float(abs(inside.mean() - around.mean()) / max(around.std(), 2.0)) if around.size else 0.0
+
+
+def whole(picture: np.ndarray, mine: np.ndarray) -> float:
+    """The contrast of an object with what is around it, up to a quarter of its height away."""
+    rows = np.flatnonzero(mine.any(axis=1))
+    margin = max((rows[-1] - rows[0]) // 4, 3)
+    taller = np.arange(max(rows[0] - margin, 0), min(rows[-1] + margin + 1, len(mine)))
+    return contrast(picture, mine, taller, margin)
+
+
+def strongest(picture: np.ndarray, mine: np.ndarray) -> float:
+    """The contrast of the one among an object's upper, middle and lower third that has most."""
+    rows = np.flatnonzero(mine.any(axis=1))
+    margin = max((rows[-1] - rows[0]) // 4, 3)
+    thirds = np.array_split(np.arange(rows[0], rows[-1] + 1), 3)
+    return max(contrast(picture, mine, third, margin) for third in thirds if mine[third].any())
+
+
 @pytest.fixture(scope="module")
 def contrasts(rendered: list[scenes.Scene]) -> dict[str, np.ndarray]:
-    """Contrast of every object in each band and in the two simplest fused pictures."""
-    found: dict[str, list[float]] = {"infrared": [], "visible": [], "average": [], "maximum": []}
+    """Whole and strongest contrast, (N, 2), of every object in each band and in the two simplest fused pictures."""
+    found: dict[str, list[tuple[float, float]]] = {}
     for one in rendered:
         luma = grey(one.visible)
-        fused = {
+        pictures = {
             "infrared": one.infrared,
             "visible": luma,
             "average": ((one.infrared.astype(np.uint16) + luma) // 2).astype(np.uint8),
             "maximum": np.maximum(one.infrared, luma),
         }
         for index in range(len(one.boxes)):
-            for name, picture in fused.items():
-                found[name].append(scenes.contrast(picture, one.owner == index + 1))
+            mine = one.owner == index + 1
+            for name, picture in pictures.items():
+                found.setdefault(name, []).append((whole(picture, mine), strongest(picture, mine)))
     return {name: np.array(values) for name, values in found.items()}
 
 
@@ -71,10 +96,10 @@ def test_seeds_give_different_scenes(rendered: list[scenes.Scene]) -> None:
 # Mean and standard deviation of the infrared and the visible picture, as generator version 1 gave them on x86-64
 # with NumPy 2 and OpenCV 4. Bytes are not pinned: vector units of other processors round a few levels differently.
 PINNED = [
-    (0, (103.7, 46.3, 98.0, 54.1)),
+    (0, (103.1, 45.9, 98.0, 54.1)),
     (1, (65.5, 27.3, 30.0, 23.8)),
     (2, (86.6, 35.6, 144.6, 50.0)),
-    (3, (64.2, 28.9, 37.7, 36.2)),
+    (3, (64.4, 29.0, 37.7, 36.2)),
 ]
 
 
@@ -129,21 +154,22 @@ def test_every_kind_of_object_is_there(rendered: list[scenes.Scene]) -> None:
 
 
 def test_many_objects_show_in_one_band_only(contrasts: dict[str, np.ndarray]) -> None:
-    faint = {name: values < INVISIBLE for name, values in contrasts.items()}
-    assert len(faint["infrared"]) > 200
-    # Over 128 seeds 24 % are nearly invisible in either band, 5 % in both.
-    assert faint["infrared"].mean() >= 0.18
-    assert faint["visible"].mean() >= 0.18
-    assert (faint["infrared"] & faint["visible"]).mean() <= 0.08
+    infrared, visible = contrasts["infrared"], contrasts["visible"]
+    assert len(infrared) > 200
+    # Over 96 seeds: 28 % nearly invisible in infrared, 26 % in visible, 7 % by this measure in both, of which all
+    # but 0.1 % have a part (a head, a wheel, dark trousers) that shows.
+    assert (infrared[:, 0] < INVISIBLE).mean() >= 0.2
+    assert (visible[:, 0] < INVISIBLE).mean() >= 0.2
+    assert ((infrared[:, 0] < INVISIBLE) & (visible[:, 0] < INVISIBLE)).mean() <= 0.12
+    assert (np.maximum(infrared, visible)[:, 1] >= 0.4).mean() >= 0.99
 
 
 def test_fusion_pays(contrasts: dict[str, np.ndarray]) -> None:
-    faint = {name: (values < INVISIBLE).mean() for name, values in contrasts.items()}
-    middle = {name: np.median(values) for name, values in contrasts.items()}
-    assert faint["average"] < min(faint["infrared"], faint["visible"])
-    # Over 128 seeds: infrared 0.50, visible 0.50, average 0.68, maximum 0.56.
-    assert middle["average"] > 1.15 * max(middle["infrared"], middle["visible"])
-    assert middle["average"] > 1.08 * middle["maximum"]
+    faint = {name: (values[:, 0] < INVISIBLE).mean() for name, values in contrasts.items()}
+    middle = {name: np.median(values[:, 0]) for name, values in contrasts.items()}
+    # Over 96 seeds: infrared 28 %, visible 26 %, average 21 %, maximum 27 %; medians 0.48, 0.47, 0.66, 0.53.
+    assert faint["average"] < 0.9 * min(faint["infrared"], faint["visible"], faint["maximum"])
+    assert middle["average"] > 1.15 * max(middle["infrared"], middle["visible"], middle["maximum"])
 
 
 def test_statistics_are_those_of_real_pictures(rendered: list[scenes.Scene]) -> None:
@@ -170,7 +196,7 @@ def test_who_is_in_the_dark_is_warm(rendered: list[scenes.Scene]) -> None:
         luma = grey(one.visible)
         for index, box in enumerate(one.boxes):
             mine = one.owner == index + 1
-            if box.label != "person" or scenes.contrast(luma, mine) >= INVISIBLE:
+            if box.label != "person" or whole(luma, mine) >= INVISIBLE:
                 continue
             rows = slice(int(box.y0), int(box.y1))
             around = one.infrared[rows, max(int(box.x0) - 8, 0) : int(box.x1) + 8]
@@ -249,8 +275,7 @@ def test_what_is_mostly_hidden_has_no_box(aside: float, boxes: int) -> None:
     person = Thing(tuple(figures.person(rng)), aside, 12.6, label="person")
     cover = Thing(tuple(figures.car(rng)), 0.0, 10.0, np.pi / 2, label="car")
     canvas = painted(person, cover)
-    shown = np.where(canvas.owner > 0, 200, 50).astype(np.uint8)
-    found, owner = scenes._annotated([person, cover], canvas, shown, np.repeat(shown[..., None], 3, axis=2))
+    found, owner = scenes._annotated([person, cover], canvas)
     assert len(found) == boxes
     assert found[-1].label == "car"
     if boxes == 2:
@@ -258,7 +283,7 @@ def test_what_is_mostly_hidden_has_no_box(aside: float, boxes: int) -> None:
         assert found[0] == Box(columns.min(), rows.min(), columns.max() + 1, rows.max() + 1, "person")
 
 
-SMALL = {"train": 5, "test": 4, "seed": 3, "size": (128, 96)}
+SMALL = {"train": 3, "test": 2, "seed": 3, "size": (128, 96)}
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +321,7 @@ def inclusive(boxes: tuple[Box, ...], names: dict[str, str]) -> list[tuple[str, 
 def test_m3fd_layout(written: dict[str, Path], part: str) -> None:
     root = written["m3fd"]
     names = (root / f"{part}.txt").read_text().split()
-    assert names == [f"{number:05d}" for number in (range(5) if part == "train" else range(5, 9))]
+    assert names == [f"{number:05d}" for number in (range(3) if part == "train" else range(3, 5))]
     for name, one in zip(names, expected("m3fd", part), strict=True):
         assert np.array_equal(read(root / "Vis" / f"{name}.png"), one.visible)
         infrared = read(root / "Ir" / f"{name}.png")
@@ -352,7 +377,7 @@ def test_msrs_layout(written: dict[str, Path], part: str) -> None:
 @pytest.mark.parametrize("layout", list(synthetic.LAYOUTS))
 def test_the_data_sets_own_reader_takes_it(written: dict[str, Path], layout: str) -> None:
     found = datasets.load(layout, written[layout])
-    assert (len(found.train), len(found.test)) == (5, 4)
+    assert (len(found.train), len(found.test)) == (3, 2)
     names = synthetic.LAYOUTS[layout].labels
     for part, pairs in (("train", found.train), ("test", found.test)):
         for pair, one in zip(pairs, expected(layout, part), strict=True):
@@ -392,8 +417,8 @@ def test_the_same_set_is_reused_and_another_refused(written: dict[str, Path]) ->
     assert json.loads((folder / "synthetic.json").read_text()) == {
         "generator": synthetic.VERSION,
         "layout": "m3fd",
-        "train": 5,
-        "test": 4,
+        "train": 3,
+        "test": 2,
         "seed": 3,
         "size": [128, 96],
     }

@@ -1,0 +1,195 @@
+"""AUIF: two unrolled optimisations, for base and detail, whose results for both bands are added and decoded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from methods.convolution import composed, convolved, enlarged
+from methods.network import NetworkMethod, fill, read_state
+from methods.record import Record, WeightFile
+from metrics.pictures import Picture
+
+
+class Layer(nn.Module):
+    """The weights of one iteration: x - eta * (PReLU(BN(K' K x)) - theta * (picture - x))."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(64, 1, 3, 3))
+        self.eta = nn.Parameter(torch.tensor([0.1]))
+        self.theta = nn.Parameter(torch.tensor([1e-3]))
+        self.rest = nn.Sequential(nn.BatchNorm2d(1), nn.PReLU())
+
+    def numbers(self) -> Tensor:
+        """Return the normalisation's scale and shift, PReLU's slope, eta and theta: float64 (5,)."""
+        rest = {name: value.double() for name, value in self.rest.state_dict().items()}
+        scale = rest["0.weight"] / torch.sqrt(rest["0.running_var"] + 1e-5)
+        shift = rest["0.bias"] - rest["0.running_mean"] * scale
+        return torch.cat((scale, shift, rest["1.weight"], self.eta.double(), self.theta.double()))
+
+
+class Encoder(nn.Module):
+    """The weights of ten iterations; the official checkpoints call them conv1 for base and conv2 for detail."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.add_module(name, nn.ModuleList(Layer() for _ in range(10)))
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The iterations in their order."""
+        return [module for module in self.modules() if isinstance(module, Layer)]
+
+
+class Decoder(nn.Module):
+    """A convolution, batch normalisation and a sigmoid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder = nn.Sequential(
+            nn.ReflectionPad2d(1), nn.Conv2d(1, 1, 3, bias=False), nn.BatchNorm2d(1), nn.Sigmoid()
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the picture, (N, 1, H, W) in (0, 1), of the sum of base and detail, (N, 1, H, W)."""
+        result: Tensor = self.decoder(maps)
+        return result
+
+
+class AUIFNetwork(nn.Module):
+    """Base and detail of both bands by unrolled optimisation; their sum, decoded. Inference only.
+
+    The original convolves 1 -> 64 -> 1 channels in every iteration. Nothing but padding lies in between, so here
+    it is one convolution 1 -> 1, and the four iterations (base and detail of both bands) run side by side.
+
+    Reference:
+        Zhao et al., "Efficient and Model-Based Infrared and Visible Image Fusion via Algorithm Unrolling", IEEE
+        TCSVT, 2022.
+    """
+
+    least = 10  # the Laplacian reflects nine pixels at every border
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = Encoder("conv1")
+        self.detail = Encoder("conv2")
+        self.decoder = Decoder()
+
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """Return the fused picture, (N, 1, H, W) in (0, 1), of two pictures (N, 1, H, W) in [0, 1]."""
+        pictures = torch.cat((infrared, infrared, visible, visible), dim=1).to(memory_format=torch.channels_last)
+        maps = _start(pictures)
+        for pair in zip(self.base.layers, self.detail.layers, strict=True):
+            maps = _iterated(maps, pictures, pair)
+        return self.decoder(maps.sum(dim=1, keepdim=True))
+
+
+def _start(pictures: Tensor) -> Tensor:
+    """Return the starting maps: an 11x11 mean for base, a 19x19 Laplacian of sum 0 and L1 norm 1 for detail."""
+    base = _mean(pictures[:, 0::2], 11)
+    detail = (_mean(pictures[:, 1::2], 19) - pictures[:, 1::2]) * (361 / 720)
+    maps = torch.stack((base, detail), dim=2).flatten(1, 2)
+    return maps.to(memory_format=torch.channels_last)
+
+
+def _mean(pictures: Tensor, size: int) -> Tensor:
+    channels = pictures.shape[1]
+    line = pictures.new_full((channels, 1, size, 1), 1 / size)
+    padded = F.pad(pictures, (size // 2,) * 4, mode="reflect").to(memory_format=torch.channels_last)
+    return F.conv2d(F.conv2d(padded, line, groups=channels), line.transpose(2, 3), groups=channels)
+
+
+def _iterated(maps: Tensor, pictures: Tensor, pair: tuple[Layer, Layer]) -> Tensor:
+    """Return the maps after one iteration; they are changed in place.
+
+    Args:
+        maps, pictures: (N, 4, H, W): base and detail of infrared, then of visible.
+        pair: The layers for base and detail.
+    """
+    # Float64 for the weights alone: the iterations magnify what is rounded here.
+    kernel = torch.stack([layer.kernel for layer in pair]).double()
+    kernels = composed(kernel, kernel.flip(3, 4).transpose(1, 2), "reflect").repeat(1, 1, 2, 1, 1, 1)
+    numbers = torch.stack([layer.numbers() for layer in pair], dim=1).repeat(1, 2)[..., None, None]
+    scale, shift, slope, eta, theta = numbers
+    shift, slope = shift.flatten().to(maps), slope.flatten().to(maps)
+    steps = convolved(maps, (kernels * scale[..., None]).to(maps), shift, "reflect", groups=4)
+    steps = F.prelu(steps, slope)
+    pull = (eta * theta).to(maps)
+    return maps.mul_(1 - pull).addcmul_(pictures, pull).addcmul_(steps, -eta.to(maps))
+
+
+_COMMIT = "8f54650ffbc0a9e655a0d4c6098751bedc319803"
+_URL = f"https://raw.githubusercontent.com/Zhaozixiang1228/IVIF-AUIF-Net/{_COMMIT}/Models"
+
+
+class AUIF(NetworkMethod):
+    """AUIF with the authors' weights and their default rule, addition."""
+
+    title = "AUIF"
+    name = "auif"
+    record = Record(
+        paper="Z. Zhao, S. Xu, J. Zhang, C. Liang, C. Zhang, J. Liu: Efficient and Model-Based Infrared and Visible "
+        "Image Fusion via Algorithm Unrolling. IEEE Transactions on Circuits and Systems for Video Technology 32(3), "
+        "2022",
+        year=2022,
+        repository="https://github.com/Zhaozixiang1228/IVIF-AUIF-Net",
+        commit=_COMMIT,
+        licence="none found",
+        files=(
+            WeightFile(
+                "TCSVT_Encoder_Base.model",
+                url=f"{_URL}/TCSVT_Encoder_Base.model",
+                bytes=37619,
+                sha256="c4fe51b85637e3befc89b27e3cbb7a765aea37871eb4da4f58b471680ce7eb72",
+                git_blob="d8f82a05be3084d2af27a6861f5e5488b35685c1",
+            ),
+            WeightFile(
+                "TCSVT_Encoder_Detail.model",
+                url=f"{_URL}/TCSVT_Encoder_Detail.model",
+                bytes=37619,
+                sha256="92e1ad6a4b7e5a2acc442a3a57c3b0e48a2af262f487942e42d81334de204726",
+                git_blob="44937f598d6401df94f6429fc40c9d8fe276783d",
+            ),
+            WeightFile(
+                "TCSVT_Decoder.model",
+                url=f"{_URL}/TCSVT_Decoder.model",
+                bytes=1213,
+                sha256="7966d490bb4003821c8f20ce1197c22d020ab986850571c5dfa02b0defad8ad3",
+                git_blob="46d4f84fc0e05919f883660d5a2e0df7309205a1",
+            ),
+        ),
+        parameters=11_631,
+        verified="official outputs",
+        row="AUIF",
+        notes=(
+            "Grey in, grey out, as the official code; a colour visible picture is fused by its luma.",
+            "Any size. The official code refuses sides below 10 pixels; ours repeats the last row and column and crops.",
+            "The two convolutions of every iteration are computed as one. The iterations magnify rounding, so raw "
+            "output differs from the official by up to 1e-5; so does the official from itself in float64.",
+        ),
+    )
+
+    def load(self, files: Mapping[str, Path]) -> nn.Module:
+        """Return the network with the three checkpoints' weights."""
+        network = AUIFNetwork()
+        parts = {"Encoder_Base": network.base, "Encoder_Detail": network.detail, "Decoder": network.decoder}
+        for name, part in parts.items():
+            path = files[f"TCSVT_{name}.model"]
+            fill(part, read_state(path), path)
+        return network
+
+    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+        """Return the fused picture, (H, W) in (0, 1)."""
+        bands = [enlarged(self.tensor(band) / 255, AUIFNetwork.least) for band in (infrared, visible)]
+        height, width = infrared.shape
+        fused: Tensor = self.network(*bands)[0, 0, :height, :width]
+        return fused
+
+    def picture(self, raw: NDArray[np.float32]) -> Picture:
+        """Return levels 0-255, rounded."""
+        return super().picture(255 * raw)

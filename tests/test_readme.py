@@ -1,0 +1,60 @@
+"""What the README says is what happens."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmark import tables
+from benchmark.datasets import synthetic
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def block(marker: str) -> str:
+    found = re.search(rf"<!-- {marker} -->\n```\w*\n(.*?)```", README, re.DOTALL)
+    assert found, f"README.md has no block after <!-- {marker} -->"
+    return found[1]
+
+
+def test_the_two_commands_stand_there() -> None:
+    assert "pip install -e . && python run_benchmark.py demo" in README
+    assert block("test command").strip() == 'pip install -e ".[test]" && pytest'
+
+
+def test_the_methods_of_ones_own_runs_as_written(tmp_path: Path) -> None:
+    snippet = block("own method")
+    assert len([line for line in snippet.splitlines() if line.strip()]) <= 10
+    (tmp_path / "my_method.py").write_text(snippet)
+    synthetic.write(tmp_path / "data/M3FD", layout="m3fd", train=1, test=2, seed=1, size=(128, 96))
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), "run", "m3fd", "--data-root", "data", "--out", "out"]
+    command += ["--workers", "1", "--methods", "average", "laplacian", "my_method.py:SaliencyWeighted"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(tmp_path / "out/table1.csv")
+    measured = found[found["origin"] == "measured"].set_index("method")
+    assert measured.index.tolist() == ["Average", "Laplacian", "Saliency-weighted"]
+    assert measured[tables.IDS].notna().all(axis=None)
+
+
+def test_the_readmes_table_is_the_committed_one() -> None:
+    committed = pd.read_csv(ROOT / "results/demo/table1.csv").set_index("method")
+    rows = re.findall(r"^\| (\w+) \|((?: *[\d.–]+ \|){8})$", README, re.MULTILINE)
+    assert [name for name, _ in rows] == committed.index.tolist()
+    for name, cells in rows:
+        shown = [cell.strip() for cell in cells.strip("|").split("|")]
+        values = committed.loc[name, tables.IDS]
+        assert shown == ["–" if pd.isna(value) else f"{value:.4f}" for value in values]
+
+
+@pytest.mark.slow
+def test_the_demo_gives_the_committed_table(tmp_path: Path) -> None:
+    """To 1e-6, not to the byte: another processor may round the last digit of the scenes' noise otherwise."""
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), "demo", "--out", str(tmp_path / "demo")]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    mine, committed = (pd.read_csv(folder / "table1.csv") for folder in (tmp_path / "demo", ROOT / "results/demo"))
+    pd.testing.assert_frame_equal(mine[tables.IDS], committed[tables.IDS], rtol=1e-6)
