@@ -163,6 +163,9 @@ class Check:
     workers: int | None = None
     """Processes that decode; one a core when not given."""
 
+    show: int = 50
+    """Problems of each kind printed in full."""
+
     def __call__(self, console: Console) -> int:
         """Print the report; return 2 when the folder has problems."""
         from rich.progress import Progress
@@ -178,7 +181,7 @@ class Check:
                 progress=lambda done, of: progress.update(task, completed=done, total=of),
                 **self.options,
             )
-        console.print(datasets.render(report))
+        console.print(datasets.render(report, self.show))
         return 2 if report.problems else 0
 
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
-from metrics.errors import InputError
 from metrics.pictures import Picture
 
 _RAW = "https://raw.githubusercontent.com/JinyuanLiu-CV/TarDAL/1d1d1e99b96e7de0cd4e4f57aa0d321e5b5e2727/weights"
@@ -24,15 +23,15 @@ _RAW = "https://raw.githubusercontent.com/JinyuanLiu-CV/TarDAL/1d1d1e99b96e7de0c
 class Generator(nn.Module):
     """Both pictures, (N, 1, H, W) in [0, 1], to the fused one; every convolution is 3x3 with a border of zeros."""
 
-    def __init__(self, width: int = 32, depth: int = 3) -> None:
+    def __init__(self, norm: type[nn.BatchNorm2d] = nn.BatchNorm2d) -> None:
         super().__init__()
-        self.encoder = _layer(2, width)
-        self.dense = nn.ModuleList(_layer(width * (index + 1), width) for index in range(depth))
+        self.encoder = _layer(2, 32, norm)
+        self.dense = nn.ModuleList(_layer(channels, 32, norm) for channels in (32, 64, 96))
         self.fuse = nn.Sequential(
-            nn.Sequential(_convolution(width * (depth + 1), 4 * width), nn.ReLU(inplace=True)),
-            _layer(4 * width, 2 * width),
-            _layer(2 * width, width),
-            nn.Sequential(_convolution(width, 1), nn.Tanh()),
+            nn.Sequential(_convolution(128, 128), nn.ReLU(inplace=True)),
+            _layer(128, 64, norm),
+            _layer(64, 32, norm),
+            nn.Sequential(_convolution(32, 1), nn.Tanh()),
         )
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
@@ -44,12 +43,27 @@ class Generator(nn.Module):
         return fused
 
 
+class BatchStatistics(nn.BatchNorm2d):
+    """Batch normalisation by the statistics of the batch at hand, in evaluation too; it writes into its input.
+
+    Written out because PyTorch's own, on a CPU and in the channels-last layout that its convolutions are fastest
+    in, sums so roughly that the fused picture is off by 3e-4.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the normalised features, (N, C, H, W)."""
+        features = features.sub_(features.mean((0, 2, 3), keepdim=True))
+        variance = features.square().mean((0, 2, 3), keepdim=True)
+        scale = self.weight.view(1, -1, 1, 1) * torch.rsqrt(variance + self.eps)
+        return features.mul_(scale).add_(self.bias.view(1, -1, 1, 1))
+
+
 def _convolution(channels: int, width: int) -> nn.Conv2d:
     return nn.Conv2d(channels, width, kernel_size=3, padding=1)
 
 
-def _layer(channels: int, width: int) -> nn.Sequential:
-    return nn.Sequential(_convolution(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+def _layer(channels: int, width: int, norm: type[nn.BatchNorm2d]) -> nn.Sequential:
+    return nn.Sequential(_convolution(channels, width), norm(width), nn.ReLU(inplace=True))
 
 
 class TarDAL(NetworkMethod):
@@ -93,7 +107,7 @@ class TarDAL(NetworkMethod):
         verified="official outputs",
         notes=(
             "Grey: the visible picture's luma is fused; colour is left out.",
-            "Any size; `dt` needs at least two pixels.",
+            "Any size.",
             "`dt` normalises every layer by the statistics of the pair at hand, as the authors' commands do, so "
             "its picture of a crop is not the crop of its picture. `tt` and `ct` use the trained statistics.",
             "`tt` and `ct` are dark and edge-like by design: they were trained for a detector.",
@@ -103,21 +117,15 @@ class TarDAL(NetworkMethod):
     )
 
     def load(self, files: Mapping[str, Path]) -> Generator:
-        """Return the generator, set to batch statistics for `dt`."""
+        """Return the generator, with batch statistics for `dt`."""
         (path,) = files.values()
-        network = Generator()
+        network = Generator(BatchStatistics if self.variant == "dt" else nn.BatchNorm2d)
         # Version 1.0 stores beside the weights whether to use the trained statistics; the variant says it here.
         fill(network, {key: value for key, value in read_state(path).items() if key != "use_eval"}, path)
-        if self.variant == "dt":
-            for layer in network.modules():
-                if isinstance(layer, nn.BatchNorm2d):
-                    layer.running_mean = layer.running_var = None
         return network.to(memory_format=torch.channels_last)
 
     def infer(self, infrared: Picture, visible: Picture) -> Tensor:
         """Return the generator's output, (H, W) in (-1, 1)."""
-        if self.variant == "dt" and infrared.size < 2:
-            raise InputError("a pair of one pixel has no statistics for TarDAL's `dt`; give larger pictures")
         fused: Tensor = self.network(self.tensor(infrared) / 255, self.tensor(visible) / 255)
         return fused[0, 0]
 

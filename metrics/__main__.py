@@ -11,22 +11,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from metrics.conventions import IDS, METRICS, convention_of
+from metrics.conventions import IDS, convention_of
 from metrics.errors import InputError
 from metrics.folder import evaluate_folder
 from metrics.pictures import write_bytes
 
 
 def score(
-    infrared_dir: tyro.conf.Positional[Path],
-    visible_dir: tyro.conf.Positional[Path],
-    fused_dir: tyro.conf.Positional[Path],
+    infrared_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="INFRARED_DIR")],
+    visible_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="VISIBLE_DIR")],
+    fused_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FUSED_DIR")],
     /,
     *,
     convention: str = "tang2022",
     size: Annotated[str | None, tyro.conf.arg(metavar="WxH")] = None,
-    workers: int | None = None,
-    csv: Path | None = None,
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
     """Score a folder of fused pictures with EN, SF, SD, MI, VIF, AG, SCD and Q_abf.
 
@@ -48,7 +48,8 @@ def score(
     if csv is not None and not csv.absolute().parent.is_dir():
         raise InputError(f"--csv {csv}: {csv.parent} is not a folder; create it first.")
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    screen = Console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("scoring", total=None)
         frame = evaluate_folder(
             infrared_dir,
@@ -62,7 +63,7 @@ def score(
     if csv is not None:
         write_bytes(csv, frame.to_csv(index=False).encode())
     console = Console()
-    console.print(_table(frame, f"{convention}, {size or 'native'} size, {len(frame)} images"))
+    console.print(_table(frame, convention, f"{convention}, {size or 'native'} size, {len(frame)} images"))
     unscored = frame.attrs["unscored"]
     if unscored:
         named = ", ".join(unscored[:5]) + (", ..." if len(unscored) > 5 else "")
@@ -76,19 +77,19 @@ def _parsed(size: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _table(frame: pd.DataFrame, title: str) -> Table:
-    table = Table("metric", "name", title=title)
+def _table(frame: pd.DataFrame, convention: str, title: str) -> Table:
+    table = Table("metric", title=title)
     table.add_column("mean ± standard deviation", justify="right")
-    table.add_column("")
+    table.add_column("remark")
+    rules = convention_of(convention).rules
     for name in IDS:
         values = frame[name].dropna()
         lost = len(frame) - len(values)
-        note = f"{lost} of {len(frame)} undefined, left out" if lost else ""
         spread = f" ± {values.std():.4f}" if len(values) > 1 else ""
-        if values.empty:
-            table.add_row(name, METRICS[name].title, "", "not in this convention" if lost == len(frame) else note)
-        else:
-            table.add_row(name, METRICS[name].title, f"{values.mean():.4f}{spread}", note)
+        remark = f"{lost} of {len(frame)} undefined, left out" if lost else ""
+        if name not in rules:
+            remark = "not in this convention"
+        table.add_row(name, "" if values.empty else f"{values.mean():.4f}{spread}", remark)
     return table
 
 

@@ -115,8 +115,8 @@ def _require_large_enough(picture: Picture, wanted: list[str]) -> None:
         smallest = METRICS[name].smallest
         if min(picture.shape) < smallest:
             raise InputError(
-                f"the pictures are {_size(picture)} but {name} needs at least {smallest}x{smallest} pixels; give "
-                "larger ones, or name the other metrics with `only`."
+                f"the pictures are {_size(picture)} but {name} needs at least {smallest}x{smallest} pixels; score "
+                "larger ones, or only the other metrics."
             )
 
 
