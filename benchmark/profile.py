@@ -25,7 +25,8 @@ def profile(
 
     Multiply-adds are counted by torch's own `FlopCounterMode` (convolutions and matrix products; half its
     floating-point operations) while the method runs, so they are those of our code: modules that the original runs
-    without effect are not among them. Methods without a network have neither parameters nor a count.
+    without effect are not among them, and convolutions that ours does as one count once. Parameters are those of the
+    published network. Methods without a network have neither parameters nor a count.
 
     Args:
         wanted: The methods.
@@ -42,7 +43,7 @@ def profile(
             method = methods.create(settings.name, variant=settings.variant, weights=settings.weights, device=device)
             row["variant"] = method.variant or ""
             if isinstance(method, NetworkMethod):
-                row["parameters"] = sum(parameter.numel() for parameter in method.network.parameters())
+                row["parameters"] = method.record.parameters
                 with FlopCounterMode(display=False) as counter:
                     method.raw(infrared, visible)
                 row["multiply-adds (10^9)"] = counter.get_total_flops() / 2e9

@@ -26,11 +26,12 @@ class Layer(nn.Module):
         self.rest = nn.Sequential(nn.BatchNorm2d(1), nn.PReLU())
 
     def numbers(self) -> Tensor:
-        """Return the normalisation's scale and shift, PReLU's slope, eta and theta: float64 (5,)."""
+        """Return the normalisation's scale and shift, PReLU's slope, eta, and eta * theta: float64 (5,)."""
         rest = {name: value.double() for name, value in self.rest.state_dict().items()}
         scale = rest["0.weight"] / torch.sqrt(rest["0.running_var"] + 1e-5)
         shift = rest["0.bias"] - rest["0.running_mean"] * scale
-        return torch.cat((scale, shift, rest["1.weight"], self.eta.double(), self.theta.double()))
+        eta = self.eta.detach().double()
+        return torch.cat((scale, shift, rest["1.weight"], eta, eta * self.theta.detach().double()))
 
 
 class Encoder(nn.Module):
@@ -62,10 +63,10 @@ class Decoder(nn.Module):
 
 
 class AUIFNetwork(nn.Module):
-    """Base and detail of both bands by unrolled optimisation; their sum, decoded. Inference only.
+    """Base and detail of both bands by unrolled optimisation; their sum, decoded. For inference only.
 
     The original convolves 1 -> 64 -> 1 channels in every iteration. Nothing but padding lies in between, so here
-    it is one convolution 1 -> 1, and the four iterations (base and detail of both bands) run side by side.
+    it is one convolution 1 -> 1, and the iterations for base and detail of both bands run side by side.
 
     Reference:
         Zhao et al., "Efficient and Model-Based Infrared and Visible Image Fusion via Algorithm Unrolling", IEEE
@@ -74,53 +75,47 @@ class AUIFNetwork(nn.Module):
 
     least = 10  # the Laplacian reflects nine pixels at every border
 
-    def __init__(self) -> None:
+    kernels: Tensor
+    numbers: Tensor
+
+    def __init__(self, base: Encoder, detail: Encoder, decoder: Decoder) -> None:
         super().__init__()
-        self.base = Encoder("conv1")
-        self.detail = Encoder("conv2")
-        self.decoder = Decoder()
+        pairs = list(zip(base.layers, detail.layers, strict=True))
+        # Float64 for the weights: the iterations magnify what is rounded here.
+        kernel = torch.stack([layer.kernel.detach().double() for pair in pairs for layer in pair])
+        numbers = torch.stack([torch.stack([layer.numbers() for layer in pair], dim=1) for pair in pairs])
+        kernels = composed(kernel, kernel.flip(3, 4).transpose(1, 2), "reflect").unflatten(2, (len(pairs), 2))
+        kernels = kernels.movedim(2, 0) * numbers[:, None, None, 0, :, None, None, None]
+        self.decoder = decoder
+        self.register_buffer("kernels", kernels.repeat(1, 1, 1, 2, 1, 1, 1).float())
+        self.register_buffer("numbers", numbers[:, 1:].repeat(1, 1, 2).float())
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """Return the fused picture, (N, 1, H, W) in (0, 1), of two pictures (N, 1, H, W) in [0, 1]."""
         pictures = torch.cat((infrared, infrared, visible, visible), dim=1).to(memory_format=torch.channels_last)
         maps = _start(pictures)
-        for pair in zip(self.base.layers, self.detail.layers, strict=True):
-            maps = _iterated(maps, pictures, pair)
-        return self.decoder(maps.sum(dim=1, keepdim=True))
+        for kernels, (shift, slope, eta, pull) in zip(self.kernels, self.numbers, strict=True):
+            steps = F.prelu(convolved(maps, kernels, shift, "reflect", groups=4), slope)
+            maps = maps.lerp_(pictures, pull[:, None, None]).addcmul_(steps, eta[:, None, None], value=-1)
+        fused: Tensor = self.decoder(maps.sum(dim=1, keepdim=True))
+        return fused
 
 
 def _start(pictures: Tensor) -> Tensor:
-    """Return the starting maps: an 11x11 mean for base, a 19x19 Laplacian of sum 0 and L1 norm 1 for detail."""
-    base = _mean(pictures[:, 0::2], 11)
-    detail = (_mean(pictures[:, 1::2], 19) - pictures[:, 1::2]) * (361 / 720)
-    maps = torch.stack((base, detail), dim=2).flatten(1, 2)
-    return maps.to(memory_format=torch.channels_last)
-
-
-def _mean(pictures: Tensor, size: int) -> Tensor:
-    channels = pictures.shape[1]
-    line = pictures.new_full((channels, 1, size, 1), 1 / size)
-    padded = F.pad(pictures, (size // 2,) * 4, mode="reflect").to(memory_format=torch.channels_last)
-    return F.conv2d(F.conv2d(padded, line, groups=channels), line.transpose(2, 3), groups=channels)
-
-
-def _iterated(maps: Tensor, pictures: Tensor, pair: tuple[Layer, Layer]) -> Tensor:
-    """Return the maps after one iteration; they are changed in place.
+    """Return the starting maps: an 11x11 mean for base, a 19x19 Laplacian of sum 0 and L1 norm 1 for detail.
 
     Args:
-        maps, pictures: (N, 4, H, W): base and detail of infrared, then of visible.
-        pair: The layers for base and detail.
+        pictures: (N, 4, H, W): infrared twice, then visible twice.
     """
-    # Float64 for the weights alone: the iterations magnify what is rounded here.
-    kernel = torch.stack([layer.kernel for layer in pair]).double()
-    kernels = composed(kernel, kernel.flip(3, 4).transpose(1, 2), "reflect").repeat(1, 1, 2, 1, 1, 1)
-    numbers = torch.stack([layer.numbers() for layer in pair], dim=1).repeat(1, 2)[..., None, None]
-    scale, shift, slope, eta, theta = numbers
-    shift, slope = shift.flatten().to(maps), slope.flatten().to(maps)
-    steps = convolved(maps, (kernels * scale[..., None]).to(maps), shift, "reflect", groups=4)
-    steps = F.prelu(steps, slope)
-    pull = (eta * theta).to(maps)
-    return maps.mul_(1 - pull).addcmul_(pictures, pull).addcmul_(steps, -eta.to(maps))
+    bands = pictures[:, 0::2]
+    maps = torch.stack((_mean(bands, 11), (_mean(bands, 19) - bands) * (361 / 720)), dim=2)
+    return maps.flatten(1, 2).to(memory_format=torch.channels_last)
+
+
+def _mean(bands: Tensor, size: int) -> Tensor:
+    line = bands.new_full((2, 1, size, 1), 1 / size)
+    padded = F.pad(bands, (size // 2,) * 4, mode="reflect").to(memory_format=torch.channels_last)
+    return F.conv2d(F.conv2d(padded, line, groups=2), line.transpose(2, 3), groups=2)
 
 
 _COMMIT = "8f54650ffbc0a9e655a0d4c6098751bedc319803"
@@ -168,7 +163,8 @@ class AUIF(NetworkMethod):
         row="AUIF",
         notes=(
             "Grey in, grey out, as the official code; a colour visible picture is fused by its luma.",
-            "Any size. The official code refuses sides below 10 pixels; ours repeats the last row and column and crops.",
+            "Any size. The official code refuses sides below 10 pixels; ours repeats the last row and column up to "
+            "that, and crops.",
             "The two convolutions of every iteration are computed as one. The iterations magnify rounding, so raw "
             "output differs from the official by up to 1e-5; so does the official from itself in float64.",
         ),
@@ -176,12 +172,11 @@ class AUIF(NetworkMethod):
 
     def load(self, files: Mapping[str, Path]) -> nn.Module:
         """Return the network with the three checkpoints' weights."""
-        network = AUIFNetwork()
-        parts = {"Encoder_Base": network.base, "Encoder_Detail": network.detail, "Decoder": network.decoder}
-        for name, part in parts.items():
+        base, detail, decoder = Encoder("conv1"), Encoder("conv2"), Decoder()
+        for name, part in (("Encoder_Base", base), ("Encoder_Detail", detail), ("Decoder", decoder)):
             path = files[f"TCSVT_{name}.model"]
             fill(part, read_state(path), path)
-        return network
+        return AUIFNetwork(base, detail, decoder)
 
     def infer(self, infrared: Picture, visible: Picture) -> Tensor:
         """Return the fused picture, (H, W) in (0, 1)."""

@@ -16,8 +16,6 @@ _FOLDS = {
     "reflect": ([[0, 0, 0], [0, 1, 0], [1, 0, 1]], [[1, 0, 1], [0, 1, 0], [0, 0, 0]]),
     "replicate": ([[0, 0, 0], [1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1], [0, 0, 0]]),
 }
-# Places of a row or column: first, inner, last.
-_PLACES = (slice(0, 1), slice(1, -1), slice(-1, None))
 
 
 def composed(first: Tensor, second: Tensor, padding: Padding) -> Tensor:
@@ -60,15 +58,22 @@ def convolved(maps: Tensor, kernels: Tensor, bias: Tensor, padding: Padding, *, 
     """
     size = kernels.shape[-1]
     padded = F.pad(maps, (size // 2,) * 4, mode=padding)
-    sources = (slice(0, size), slice(1, -1), slice(-size, None))
     # Not `contiguous`, which leaves a tensor of one channel as it is: convolution is slower by half then.
     inner = kernels[1, 1].to(memory_format=torch.channels_last)
     result = F.conv2d(padded.to(memory_format=torch.channels_last), inner, bias, groups=groups)
-    for v, rows in enumerate(_PLACES):
-        for h, columns in enumerate(_PLACES):
-            border = result[..., rows, columns]
-            if (v, h) != (1, 1) and border.numel():
-                border.copy_(F.conv2d(padded[..., sources[v], sources[h]], kernels[v, h], bias, groups=groups))
+    # All borders in two operations: many small ones cost more than the convolution itself where cores are busy.
+    kernels, bias = kernels.unflatten(2, (groups, -1)), bias[:, None]
+    ends = torch.stack((padded[..., :size, :], padded[..., -size:, :])).unflatten(2, (groups, -1))
+    rows = torch.einsum("engiywx,ehgoiyx->ehngow", ends.unfold(-1, size, 1), kernels[0::2]).flatten(3, 4) + bias
+    for end in (0, -1):
+        result[..., end, :] = rows[end, 1]
+        result[..., end, 0] = rows[end, 0, ..., 0]
+        result[..., end, -1] = rows[end, 2, ..., -1]
+    if maps.shape[-2] > 2:
+        ends = torch.stack((padded[..., 1:-1, :size], padded[..., 1:-1, -size:])).unflatten(2, (groups, -1))
+        columns = torch.einsum("engihxy,egoiyx->engoh", ends.unfold(-2, size, 1), kernels[1, 0::2])
+        for end in (0, -1):
+            result[..., 1:-1, end] = columns[end].flatten(1, 2) + bias
     return result
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from methods import tensorflow_checkpoint
+from methods.convolution import enlarged, striped
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.errors import InputError
@@ -36,6 +37,11 @@ class DenseLayer(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.dense_conv = Layer(channels, 16)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the 16 new channels (N, 16, H, W)."""
+        new: Tensor = self.dense_conv(features)
+        return new.relu_()
 
 
 class DenseBlock(nn.Module):
@@ -66,9 +72,9 @@ class DenseFuseNetwork(nn.Module):
 
     def encode(self, picture: Tensor) -> Tensor:
         """Return features (N, 64, H, W) of pictures (N, 1, H, W), levels 0-255; H and W at least 2."""
-        features = self.conv1(picture).relu_()
+        features: Tensor = self.conv1(picture).relu_()
         for layer in self.DB1.denseblock:
-            new = layer.dense_conv(features).relu_()
+            new = layer(features)
             features = torch.cat((new, features) if self.tensorflow else (features, new), dim=1)
         return features
 
@@ -88,6 +94,7 @@ class DenseFuse(NetworkMethod):
     span 0-255.
     """
 
+    network: DenseFuseNetwork
     title = "DenseFuse"
     name = "densefuse"
     variants = ("pytorch", "tf-addition", "tf-l1")
@@ -123,7 +130,7 @@ class DenseFuse(NetworkMethod):
         row="DenseFuse",
         notes=(
             "Grey: both pictures as luma; the authors' RGB models are not used.",
-            "Any size of at least 2x2.",
+            "Any size. The authors' code refuses a side of one pixel; ours repeats it and crops.",
             "The authors' readme calls the PyTorch code a reference only; the paper's results are the TensorFlow "
             "code's. Their unstretched outputs are nearly the same, but the TensorFlow code stretches each picture "
             "to 0-255.",
@@ -143,11 +150,14 @@ class DenseFuse(NetworkMethod):
 
     def infer(self, infrared: Picture, visible: Picture) -> Tensor:
         """Return the decoder's output, (H, W): levels 0-255 for "pytorch", about 0-510 for the others."""
-        if min(infrared.shape) < 2:
-            raise InputError(f"DenseFuse needs pictures of at least 2x2; got {infrared.shape[1]}x{infrared.shape[0]}")
-        # One after the other: the second encoding reuses the memory of the first one's intermediates.
-        ours, theirs = (self.network.encode(self.tensor(picture)) for picture in (infrared, visible))
-        return self.network.decode(fused_features(ours, theirs, self.variant))[0, 0]
+        bands = (enlarged(self.tensor(picture), 2) for picture in (infrared, visible))
+        # A pixel sees eight others each way, one a layer. Stripes of this height stay in the processor's cache.
+        fused = striped(self._fused, *bands, halo=8, rows=96)
+        return fused[0, 0, : infrared.shape[0], : infrared.shape[1]]
+
+    def _fused(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        features = fused_features(self.network.encode(infrared), self.network.encode(visible), self.variant)
+        return self.network.decode(features)
 
     def picture(self, raw: NDArray[np.float32]) -> Picture:
         """Return the picture as the authors' script saves it: clamped and truncated, or stretched and rounded."""

@@ -88,7 +88,8 @@ class GreyIFCNN(nn.Module):
         weight = second.weight.detach().double()
         self.rule = network.rule
         self.register_buffer("kernels", composed(first[None], weight[None], "replicate").float())
-        self.register_buffer("bias", second.bias.detach() + (weight.sum(dim=(2, 3)) @ offset).float())
+        bias: Tensor = second.state_dict()["bias"]
+        self.register_buffer("bias", bias + (weight.sum(dim=(2, 3)) @ offset).float())
         self.conv3 = fuse_conv_bn_eval(network.conv3.conv, network.conv3.bn)
         self.conv4 = network.conv4
         self.to(memory_format=torch.channels_last)
@@ -177,10 +178,11 @@ class IFCNN(NetworkMethod):
     def picture(self, raw: NDArray[np.float32]) -> Picture:
         """Return the grey of the denormalised, clipped and truncated RGB picture."""
         _, mean, deviation = self._setup()
-        levels = raw * np.float32(deviation)[:, None, None] + np.float32(mean)[:, None, None]
-        red, green, blue = (np.clip(levels, 0, 1) * 255).astype(np.uint8).astype(np.int32)
+        scale, offset = np.array((deviation, mean), dtype=np.float32)[:, :, None, None]
+        red, green, blue = (np.clip(raw * scale + offset, 0, 1) * 255).astype(np.uint8).astype(np.int32)
         # OpenCV 5's RGB2GRAY, which the official pictures agree with; OpenCV 4 rounds its weights otherwise.
-        return ((9798 * red + 19235 * green + 3735 * blue + 16384) >> 15).astype(np.uint8)
+        grey: Picture = ((9798 * red + 19235 * green + 3735 * blue + 16384) >> 15).astype(np.uint8)
+        return grey
 
     def _setup(self) -> tuple[Rule, tuple[float, float, float], tuple[float, float, float]]:
         rule, _, normalisation = str(self.variant).partition("-")

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from methods import tensorflow_checkpoint
+from methods.convolution import enlarged, striped
 from methods.network import NetworkMethod, fill
 from methods.record import Record, WeightFile
-from metrics.errors import InputError
 from metrics.pictures import Picture, grey
 
 _SLOPE = 0.2
-_STRIP = 1 << 18  # pixels that the decoder takes at a time: 256 MiB for one map of its 256 channels
 
 
 class Layer(nn.Module):
@@ -45,12 +45,12 @@ class Encoder(nn.Module):
         self.conv4 = Layer(32, 64)
         self.conv5 = Layer(64, 128)
 
-    def forward(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features of both branches, (N, 128, H, W) each, of pictures (N, 1, H, W), scale 0-1."""
-        visible, infrared = _leaky(self.vi_conv1(visible)), _leaky(self.ir_conv1(infrared))
+        infrared, visible = _leaky(self.ir_conv1(infrared)), _leaky(self.vi_conv1(visible))
         for layer in (self.conv2, self.conv3, self.conv4):
-            visible, infrared = exchanged(layer(visible), layer(infrared))
-        return self.conv5(visible), self.conv5(infrared)
+            infrared, visible = exchanged(layer(infrared), layer(visible))
+        return self.conv5(infrared), self.conv5(visible)
 
 
 class Decoder(nn.Module):
@@ -80,44 +80,36 @@ class PIAFusionNetwork(nn.Module):
         self.encoder = Encoder()
         self.decoder = Decoder()
 
-    def forward(self, visible: Tensor, infrared: Tensor, strip: int = _STRIP) -> Tensor:
-        """Return the fused luma (N, 1, H, W) of pictures (N, 1, H, W), scale 0-1; H and W at least 2.
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """Return the fused luma (N, 1, H, W) of infrared and luma (N, 1, H, W), scale 0-1; H and W at least 2."""
+        infrared, visible = self.encoder(infrared, visible)
+        # Maps of 256 channels at full size would fill the memory; a pixel sees four others each way, one a layer.
+        return striped(self._decoded, infrared, visible, halo=4, rows=240)
 
-        Args:
-            visible, infrared: Luma and infrared.
-            strip: About how many pixels the decoder takes at a time. Its four 3x3 layers see four rows up and
-                down, so strips that overlap by as much give the whole picture's values.
-        """
-        features = self.encoder(visible, infrared)
-        height, width = visible.shape[2:]
-        rows = -(-height // -(-height * width // strip))
-        strips = []
-        for top in range(0, height, rows):
-            above = min(4, top)
-            part = torch.cat([branch[:, :, top - above : top + rows + 4] for branch in features], dim=1)
-            strips.append(self.decoder(part)[:, :, above : above + rows])
-        return torch.cat(strips, dim=2)
+    def _decoded(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        picture: Tensor = self.decoder(torch.cat((visible, infrared), dim=1))
+        return picture
 
 
-def exchanged(visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
+def exchanged(infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
     """Return both branches after their exchange (CMDAF), in place.
 
     Each branch moves away from the other one, by the sigmoid of how far, on the mean, the other lies above it:
-    v + s(mean(i - v)) (v - i), and the same with v and i swapped. The paper moves each towards the other; the
+    i + s(mean(v - i)) (i - v), and the same with i and v swapped. The paper moves each towards the other; the
     published network was trained and is run with this sign.
 
     Args:
-        visible, infrared: (N, C, H, W).
+        infrared, visible: (N, C, H, W).
     """
-    difference = visible - infrared
+    difference = infrared - visible
     mean = difference.mean((2, 3), keepdim=True)
-    visible.addcmul_(difference, torch.sigmoid(-mean))
-    infrared.addcmul_(difference, torch.sigmoid(mean), value=-1)
-    return visible, infrared
+    infrared.addcmul_(difference, torch.sigmoid(-mean))
+    visible.addcmul_(difference, torch.sigmoid(mean), value=-1)
+    return infrared, visible
 
 
 def _leaky(features: Tensor) -> Tensor:
-    return nn.functional.leaky_relu(features, _SLOPE, inplace=True)
+    return F.leaky_relu(features, _SLOPE, inplace=True)
 
 
 _REPOSITORY = "https://raw.githubusercontent.com/Linfeng-Tang/PIAFusion"
@@ -168,8 +160,7 @@ class PIAFusion(NetworkMethod):
             "The luma of the visible picture is fused, by the authors' own formula (16-235, green weighted 0.564).",
             "Grey result: 1.164 (fused - 16/255), which is what the authors' colour picture is where the visible "
             "one has no colour; `recoloured` gives their colour picture.",
-            "Any size of at least 2x2. The decoder runs in overlapping strips, which gives the same values in less "
-            "memory.",
+            "Any size. The authors' code refuses a side of one pixel; ours repeats it and crops.",
             "The branches' exchange has the released network's sign, which is not the paper's.",
         ),
     )
@@ -184,14 +175,15 @@ class PIAFusion(NetworkMethod):
     def infer(self, infrared: Picture, visible: Picture) -> Tensor:
         """Return the fused luma (H, W), scale 0-1 with black at 16/255."""
         height, width = infrared.shape[:2]
-        if min(height, width) < 2:
-            raise InputError(f"PIAFusion needs pictures of at least 2x2; got {width}x{height}")
         red, green, blue = self.tensor(visible).div_(255).split(1, dim=1)
         luma = 0.257 * red + 0.564 * green + 0.098 * blue + 16 / 255
-        # Without the memory format, one channel leaves the first layer's own layout to chance.
-        bands = (luma, self.tensor(grey(infrared)).div_(255))
-        fused: Tensor = self.network(*(band.to(memory_format=torch.channels_last) for band in bands))
-        return fused[0, 0]
+        bands = (
+            # Without the memory format, one channel leaves the first layer's own layout to chance.
+            enlarged(band, 2).to(memory_format=torch.channels_last)
+            for band in (self.tensor(grey(infrared)).div_(255), luma)
+        )
+        fused: Tensor = self.network(*bands)
+        return fused[0, 0, :height, :width]
 
     def picture(self, raw: NDArray[np.float32]) -> Picture:
         """Return the grey picture: black at 16/255, clipped, rounded half to even."""

@@ -17,6 +17,15 @@ BUILT_IN = {
     "average": "methods.classical:Average",
     "maximum": "methods.classical:Maximum",
     "laplacian": "methods.classical:Laplacian",
+    "densefuse": "methods.densefuse:DenseFuse",
+    "rfn_nest": "methods.rfn_nest:RFNNest",
+    "ifcnn": "methods.ifcnn:IFCNN",
+    "piafusion": "methods.piafusion:PIAFusion",
+    "didfuse": "methods.didfuse:DIDFuse",
+    "auif": "methods.auif:AUIF",
+    "swinfuse": "methods.swinfuse:SwinFuse",
+    "ydtr": "methods.ydtr:YDTR",
+    "tardal": "methods.tardal:TarDAL",
     "folder": "methods.folder:Folder",
 }
 ENTRY_POINTS = "ivif.methods"

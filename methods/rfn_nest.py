@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from methods.convolution import enlarged
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.pictures import Picture
@@ -76,12 +77,12 @@ class NestFuse(nn.Module):
     def decode(self, features: Sequence[Tensor]) -> Tensor:
         """Return the picture (N, 1, H, W) of fused features at four scales."""
         one, two, three, four = features
-        one_1 = self.DB1_1(one, enlarged(two, one))
-        two_1 = self.DB2_1(two, enlarged(three, two))
-        three_1 = self.DB3_1(three, enlarged(four, three))
-        one_2 = self.DB1_2(one, one_1, enlarged(two_1, one))
-        two_2 = self.DB2_2(two, two_1, enlarged(three_1, two))
-        picture: Tensor = self.conv_out(self.DB1_3(one, one_1, one_2, enlarged(two_2, one)))
+        one_1 = self.DB1_1(one, upsampled(two, one))
+        two_1 = self.DB2_1(two, upsampled(three, two))
+        three_1 = self.DB3_1(three, upsampled(four, three))
+        one_2 = self.DB1_2(one, one_1, upsampled(two_1, one))
+        two_2 = self.DB2_2(two, two_1, upsampled(three_1, two))
+        picture: Tensor = self.conv_out(self.DB1_3(one, one_1, one_2, upsampled(two_2, one)))
         return picture
 
 
@@ -130,7 +131,7 @@ class RFNNestNetwork(nn.Module):
         return picture
 
 
-def enlarged(features: Tensor, like: Tensor) -> Tensor:
+def upsampled(features: Tensor, like: Tensor) -> Tensor:
     """Return features at twice their size, and one mirrored row and column more where `like` is odd."""
     doubled = F.interpolate(features, scale_factor=2, mode="nearest")
     missing = (like.shape[3] - doubled.shape[3], like.shape[2] - doubled.shape[2])
@@ -205,8 +206,7 @@ class RFNNest(NetworkMethod):
 
     def _piece(self, infrared: Picture, visible: Picture) -> Tensor:
         height, width = infrared.shape
-        missing = (0, max(0, _SMALLEST - width), 0, max(0, _SMALLEST - height))
-        bands = (F.pad(self.tensor(picture), missing, mode="replicate") for picture in (infrared, visible))
+        bands = (enlarged(self.tensor(picture), _SMALLEST) for picture in (infrared, visible))
         # Without the memory format, one channel leaves the first layer's own layout to chance.
         fused: Tensor = self.network(*(band.to(memory_format=torch.channels_last) for band in bands))
         return fused[0, 0, :height, :width]
@@ -215,4 +215,5 @@ class RFNNest(NetworkMethod):
         """Return the output stretched to 0-255 and truncated."""
         # All in float32: the span then swallows the 1e-5 and the highest value reaches 255, as the authors' do.
         low = raw.min()
-        return ((raw - low) / (raw.max() - low + np.float32(1e-5)) * np.float32(255)).astype(np.uint8)
+        levels: NDArray[np.float32] = (raw - low) / (raw.max() - low + np.float32(1e-5)) * np.float32(255)
+        return levels.astype(np.uint8)

@@ -82,7 +82,7 @@ def convolutions(bundle: Bundle, layers: Mapping[str, str], where: str | Path) -
 
 def masked_crc32c(content: bytes) -> int:
     """Return the checksum as LevelDB and TensorFlow store it: CRC-32C, rotated right by 15 bits, plus a constant."""
-    crc = google_crc32c.value(content)
+    crc: int = google_crc32c.value(content)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 

@@ -67,7 +67,7 @@ def score(
     unscored = frame.attrs["unscored"]
     if unscored:
         named = ", ".join(unscored[:5]) + (", ..." if len(unscored) > 5 else "")
-        console.print(f"{len(unscored)} sources had no fused picture: {named}", highlight=False, markup=False)
+        console.print(f"sources without a fused picture: {len(unscored)} ({named})", highlight=False, markup=False)
 
 
 def _parsed(size: str) -> tuple[int, int]:

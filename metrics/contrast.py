@@ -79,7 +79,7 @@ def average_gradient(fused: Picture, *, per_pixel: bool = False) -> float:
         down *= down
         across += down
         total += float(np.sqrt(across, dtype=np.float64).sum())
-    terms = height * width if per_pixel else (height - 1) * (width - 1)
+    terms: int = height * width if per_pixel else (height - 1) * (width - 1)
     return total / math.sqrt(8) / terms
 
 

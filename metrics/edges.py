@@ -70,7 +70,7 @@ def _gradients(block: Maps) -> tuple[Maps, Maps]:
 def _preserved(strength: Maps, angle: Maps) -> Maps:
     """Return the share of each source's edge that is kept, (2, H, W), from sources and fused picture (3, H, W)."""
     source, fused = strength[:2], strength[2]
-    ratio = np.minimum(source, fused)
+    ratio: Maps = np.minimum(source, fused)
     ratio /= np.maximum(source, fused)
     np.copyto(ratio, fused, where=source == fused)
     ratio -= 0.5

@@ -17,6 +17,8 @@ _NOISE = 2.0  # variance of the visual noise, on squared grey levels
 _EPSILON = 1e-10
 _TILE = 16  # outputs a tile: small enough for the banded product to waste little on its zeros
 
+_BOTH = np.arange(2)
+
 Maps = NDArray[np.float64]
 
 
@@ -59,20 +61,21 @@ def _add_information(pictures: Maps, window: tuple[float, ...], saturated: bool,
     for top in range(0, pictures.shape[1] - reach, _TILE):
         rows = pictures[:, top : top + _TILE + reach]
         if not saturated:
-            _add_block(rows, window, False, slice(0, 2), seen, present)
+            _add_block(rows, window, False, _BOTH, seen, present)
             continue
         for source in range(2):
-            # Without a level below 16 in the window no variance survives saturation, and the block adds nothing.
-            dark = np.flatnonzero((rows[source] < 16).any(axis=0))
-            if dark.size:
-                columns = slice(max(dark[0] - reach, 0), dark[-1] + reach + 1)
-                part = slice(source, source + 1)
-                _add_block(rows[[source, 2], :, columns], window, True, part, seen, present)
+            # Without a level below 16 in the window no variance survives saturation, and the sample adds nothing.
+            columns = np.flatnonzero(np.any(rows[source] < 16, axis=0))
+            if columns.size:
+                part = rows[[source, 2], :, max(columns[0] - reach, 0) : columns[-1] + reach + 1]
+                _add_block(part, window, True, _BOTH[source : source + 1], seen, present)
 
 
-def _add_block(rows: Maps, window: tuple[float, ...], saturated: bool, part: slice, seen: Maps, present: Maps) -> None:
-    """Add a block's information; `rows` holds the sources named by `part`, then the fused picture."""
-    sources = len(rows) - 1
+def _add_block(
+    rows: Maps, window: tuple[float, ...], saturated: bool, places: NDArray[np.intp], seen: Maps, present: Maps
+) -> None:
+    """Add a block's information; `rows` holds the sources at `places`, then the fused picture."""
+    sources = len(places)
     split = [sources + 1, 2 * sources + 2]
     moments = np.empty((3 * sources + 2, *rows.shape[1:]))
     first, second, mixed = np.split(moments, split)
@@ -101,14 +104,15 @@ def _add_block(rows: Maps, window: tuple[float, ...], saturated: bool, part: sli
     gain += noise
     variance *= 1 / _NOISE
     variance += 1
-    seen[part] += _sum_of_logarithms(gain) - _sum_of_logarithms(noise)
-    present[part] += _sum_of_logarithms(variance)
+    seen[places] += _sum_of_logarithms(gain) - _sum_of_logarithms(noise)
+    present[places] += _sum_of_logarithms(variance)
 
 
 def _sum_of_logarithms(maps: Maps) -> Maps:
     """Return the sum of logarithms of each map; one logarithm of a column's product serves its few rows."""
-    # Factors lie between 2 and 2^15 or 1 and 2^13, and there are 16: no product leaves float64's range.
-    return np.log(np.multiply.reduce(maps, axis=1)).sum(axis=-1)
+    # Factors lie between 1 and 2^50, reached after saturation, and there are 16: no product leaves float64's range.
+    sums: Maps = np.log(np.multiply.reduce(maps, axis=1)).sum(axis=-1)
+    return sums
 
 
 def _halved(pictures: Maps, window: tuple[float, ...]) -> Maps:

@@ -96,7 +96,8 @@ class FusionConfig:
         for name in settings:
             if name not in known:
                 raise ValueError(f"unknown field of FusionConfig {name!r}; known: {', '.join(known)}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
+        return cls(**values)
 
 
 def _check_count(name: str, value: object, *, least: int) -> None:
@@ -110,6 +111,6 @@ def _check_grid(name: str, value: object) -> None:
 
 
 def _check_choice(name: str, value: object, known: tuple[object, ...]) -> None:
-    # 1 == True, and a network built from experts=4, local_experts=1 must not slip through as True.
+    # By type as well: 1 == True, but the network asks `is True`.
     if not any(type(value) is type(choice) and value == choice for choice in known):
         raise ValueError(f"unknown FusionConfig.{name} {value!r}; known: {', '.join(map(repr, known))}")

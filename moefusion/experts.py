@@ -105,7 +105,8 @@ class Gate(nn.Module):
 def top_k_gates(logits: Tensor, top_k: int) -> Tensor:
     """Return softmax over each sample's top_k largest logits and exactly 0 elsewhere, (N, experts)."""
     largest, experts = logits.topk(top_k, dim=1)
-    return torch.zeros_like(logits).scatter(1, experts, largest.softmax(dim=1))
+    shares = largest.softmax(dim=1)
+    return shares.new_zeros(logits.shape).scatter(1, experts, shares)
 
 
 def load_estimate(logits: Tensor, noisy: Tensor, deviation: Tensor, top_k: int) -> Tensor:
@@ -128,7 +129,8 @@ def load_estimate(logits: Tensor, noisy: Tensor, deviation: Tensor, top_k: int) 
     ordered = noisy.topk(top_k + 1, dim=1).values
     last_in, first_out = ordered[:, top_k - 1, None], ordered[:, top_k, None]
     threshold = torch.where(noisy > first_out, first_out, last_in)
-    return torch.special.ndtr((logits - threshold) / deviation).sum(dim=0)
+    chance: Tensor = torch.special.ndtr((logits - threshold) / deviation)
+    return chance.sum(dim=0)
 
 
 class Mixture(nn.Module):

@@ -20,13 +20,13 @@ class FusionLoss(NamedTuple):
 def fusion_loss(
     fused: Tensor, infrared: Tensor, visible: Tensor, mask: Tensor, load: Tensor, *, alpha: float = 10.0
 ) -> FusionLoss:
-    """Return L = L_pixel + α·L_grad + L_load and its terms.
+    """Return L = L_pixel + alpha·L_grad + L_load and its terms.
 
     Args:
         fused, infrared, visible: (N, 1, H, W), on the scale [0, 1].
         mask: (N, 1, H, W), 1 on foreground and 0 elsewhere, as from `foreground_mask`.
         load: Scalar, the gates' weighted load-balancing losses: `FusionOutput.load_loss`.
-        alpha: α, `FusionConfig.alpha`.
+        alpha: Weight of the gradient loss, `FusionConfig.alpha`.
 
     Raises:
         ValueError: The shapes differ.

@@ -78,7 +78,7 @@ class ConvolutionMerge(nn.Module):
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """Return the merged map in [0, 1], of the shape of both, (N, 1, h, w)."""
-        maps = self.conv2(self.conv1(torch.cat([visible, infrared], dim=1)).relu_())
+        maps: Tensor = self.conv2(self.conv1(torch.cat([visible, infrared], dim=1)).relu_())
         return maps.amax(dim=1, keepdim=True).sigmoid()
 
 
@@ -134,7 +134,7 @@ class FusionNetwork(nn.Module):
             infrared, visible: (N, 1, H, W), luma on the scale [0, 1].
             attention_infrared, attention_visible: (N, 1, h, w) in [0, 1], each map spread over the whole image,
                 as a rule a quarter of its size; brought to (H, W) bilinearly. Detach them: the fusion loss
-                must not train the detectors. Leave them out where the configuration uses no attention.
+                must not train the detectors. Not needed where `config.uses_attention` is false.
             noise: Standard-normal draws, (N, experts) for each of `gate_names`, for a repeatable training step;
                 None draws them from torch's generator. Evaluation has no noise.
 

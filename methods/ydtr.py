@@ -1,0 +1,186 @@
+"""YDTR: convolution and transformer blocks for each picture, added, then the same once more.
+
+Tang, He and Liu, "YDTR: Infrared and Visible Image Fusion via Y-Shape Dynamic Transformer", IEEE Transactions on
+Multimedia, 2023. What follows is the network as published, which is plainer than its description: attention
+sees windows of one token, where it reduces to a linear map, and a token is not a pixel (see `Transformer`).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.network import NetworkMethod, fill, read_state
+from methods.record import Record, WeightFile
+from metrics.pictures import Picture
+
+_TOKENS = 4096  # at a time: their widest layer is 4 MB, which a processor's cache holds
+_REPOSITORY = "https://github.com/tthinking/YDTR"
+_COMMIT = "b1f01b4ba7b2f40e4fcaec620f29640960db7e98"
+
+
+class Network(nn.Module):
+    """Both pictures, (N, 1, H, W) in [0, 1], to the fused one.
+
+    `conv64`, `conv` and `patch_embed` are in the published weights but never used.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convInput = Convolution(1, 64)
+        self.conv64 = Convolution(64, 64)
+        self.conv = Convolution(128, 64)
+        self.convolutional_out = nn.ModuleDict({"conv": nn.Conv2d(64, 1, kernel_size=1)})
+        self.DDF = DynamicFilter()
+        self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(96)})
+        self.basicLayer = Transformer()
+
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """Return the fused picture, (N, 1, H, W) in (-1, 1)."""
+        features = self.branch(self.convInput(infrared))
+        features += self.branch(self.convInput(visible))
+        fused: Tensor = self.convolutional_out["conv"](self.branch(features))
+        return fused.tanh_()
+
+    def branch(self, features: Tensor) -> Tensor:
+        """Return what the filter and the transformer make of features, (N, 64, H, W); the input is overwritten."""
+        refined: Tensor = self.basicLayer(self.DDF(features))
+        return refined
+
+
+class Convolution(nn.Module):
+    """A 3x3 convolution with repeated border pixels, batch normalisation, ReLU."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, width, kernel_size=3)
+        self.bn = nn.BatchNorm2d(width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return new features of the same height and width."""
+        normalised: Tensor = self.bn(self.conv(F.pad(features, (1, 1, 1, 1), mode="replicate")))
+        return normalised.relu_()
+
+
+class DynamicFilter(nn.Module):
+    """Features times a map of where plus a vector of which, both made from the features themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        where = nn.Sequential(nn.Conv2d(64, 8, kernel_size=3, padding=1), nn.Conv2d(8, 1, kernel_size=3, padding=1))
+        which = nn.Sequential(nn.Conv2d(64, 8, kernel_size=1), nn.ReLU(), nn.Conv2d(8, 64, kernel_size=1))
+        self.spatial_branch = nn.ModuleDict({"body": where})
+        self.channel_branch = nn.ModuleDict({"fc": which})
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the filtered features, (N, 64, H, W), in the place of the input."""
+        where = self.spatial_branch["body"](features)
+        which = self.channel_branch["fc"](features.mean((2, 3), keepdim=True))
+        return features.mul_(where + which)
+
+
+class Transformer(nn.Module):
+    """Two transformer blocks on runs of 64 numbers.
+
+    A token is 64 neighbours in memory, so 64 pixels of one channel in reading order, across the ends of rows and
+    of channels: the original reads its (N, C, H, W) memory as (N, H, W, C) without permuting it, and its
+    weights were trained so. The features of a pixel therefore depend on the picture's width.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block() for _ in range(2))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the transformed features, (N, 64, H, W), in the place of the input where its memory allows."""
+        tokens = features.reshape(-1, 64)
+        for some in tokens.split(_TOKENS):
+            for block in self.blocks:
+                block(some)
+        return tokens.view(features.shape)
+
+
+class Block(nn.Module):
+    """Attention within windows of one token, then a perceptron, each added to what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(64)
+        self.attn = Attention()
+        self.norm2 = nn.LayerNorm(64)
+        self.mlp = nn.ModuleDict({"fc1": nn.Linear(64, 256), "fc2": nn.Linear(256, 64)})
+
+    def forward(self, tokens: Tensor) -> None:
+        """Transform tokens, (T, 64), in place."""
+        tokens += self.attn(self.norm1(tokens))
+        tokens += self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(tokens))))
+
+
+class Attention(nn.Module):
+    """Attention of eight heads of which each token sees itself alone: its weight is 1, so only values matter."""
+
+    relative_position_index: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(1, 8))
+        self.register_buffer("relative_position_index", torch.zeros(1, 1, dtype=torch.long))
+        self.qkv = nn.Linear(64, 192)
+        self.proj = nn.Linear(64, 64)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the projected values of tokens, (T, 64)."""
+        weight = self.proj.weight @ self.qkv.weight[128:]
+        return F.linear(tokens, weight, self.proj(self.qkv.bias[128:]))
+
+
+class YDTR(NetworkMethod):
+    """YDTR with the authors' only published weights."""
+
+    title = "YDTR"
+    name = "ydtr"
+    record: ClassVar[Record] = Record(
+        paper="Tang, He, Liu: YDTR: Infrared and Visible Image Fusion via Y-Shape Dynamic Transformer, "
+        "IEEE Transactions on Multimedia 25, 2023",
+        year=2023,
+        repository=_REPOSITORY,
+        commit=_COMMIT,
+        licence="none found",
+        files=(
+            WeightFile(
+                "model_10.pth",
+                url=f"https://raw.githubusercontent.com/tthinking/YDTR/{_COMMIT}/models/model_10.pth",
+                bytes=893_678,
+                sha256="183c31a103ada74063e644b300d6708ed567dcc231a9d0f8d52e098c6c2a0d32",
+            ),
+        ),
+        parameters=217_770,
+        row="YDTR",
+        verified="official outputs",
+        notes=(
+            "Grey: the visible picture's luma is fused; the authors publish no rule for colour.",
+            "Any size; the fused picture of a crop is not the crop of the fused picture.",
+            "Negative output is clipped to black where the original's cast to 8 bits would wrap it to white.",
+        ),
+    )
+
+    def load(self, files: Mapping[str, Path]) -> Network:
+        """Return the network."""
+        (path,) = files.values()
+        network = Network()
+        fill(network, read_state(path), path)
+        return network
+
+    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+        """Return the network's output, (H, W) in (-1, 1)."""
+        fused: Tensor = self.network(self.tensor(infrared) / 255, self.tensor(visible) / 255)
+        return fused[0, 0]
+
+    def picture(self, raw: NDArray[np.float32]) -> Picture:
+        """Return the output in levels, cut off to whole ones."""
+        return (np.clip(raw, 0, 1) * 255).astype(np.uint8)

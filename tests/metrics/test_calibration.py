@@ -1,0 +1,75 @@
+"""Every number that the original programs gave, within the tolerance stated beside them in the golden README."""
+
+import csv
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import metrics
+from metrics.pictures import Picture, cv2, grey, index, read
+
+# golden/metrics/README.md: relative, but for Q_abf of tang2022 under Octave, whose convolution rounds otherwise.
+RELATIVE = {"tang2022": 1e-8, "tang2023": 1e-8, "cddfuse": 1e-5, "vifb": 1e-6}
+OCTAVE_QABF = 2e-3
+
+
+@cache
+def triple(folder: Path) -> list[Picture]:
+    return [read(folder / f"{name}.png") for name in ("ir", "vis", "fused")]
+
+
+@cache
+def scores(folder: Path, convention: str) -> dict[str, float]:
+    return metrics.evaluate(*triple(folder), convention=convention)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("convention", list(metrics.CONVENTIONS))
+def test_golden_values(shared: Path, convention: str) -> None:
+    root = shared / "golden" / "metrics"
+    with (root / "values.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["convention"] == convention]
+    assert {row["metric"] for row in rows} == set(metrics.CONVENTIONS[convention].rules)
+    for row in rows:
+        name, expected = row["metric"], float(row["value"])
+        found = scores(root / row["triple"], convention)[name]
+        relative, absolute = RELATIVE[convention], 0.0
+        if convention == "tang2022" and name == "Q_abf" and not row["triple"].startswith("matlab_"):
+            relative, absolute = 0.0, OCTAVE_QABF
+        assert math.isnan(found) == math.isnan(expected), row
+        if not math.isnan(expected):
+            assert abs(found - expected) <= max(relative * abs(expected), absolute), (row, found)
+
+
+@pytest.mark.shared
+def test_the_average_lies_where_the_paper_has_it(shared: Path) -> None:
+    """Table 1 of MoE-Fusion (ICCV 2023), M3FD, DenseFuse, whose output is nearly the average of its sources.
+
+    12 of the pictures are here: each value is within 15 % at 640x480, and SF is not at the pictures' own size.
+    """
+    published = {
+        "EN": 6.41,
+        "SF": 0.0364,
+        "SD": 8.60,
+        "MI": 2.95,
+        "VIF": 0.657,
+        "AG": 3.07,
+        "SCD": 1.51,
+        "Q_abf": 0.384,
+    }
+    infrared, visible = (index(shared / "data" / "M3FD" / band) for band in ("Ir", "Vis"))
+    rows, frequencies = [], []
+    for name in infrared:
+        pair = [grey(read(files[name])) for files in (infrared, visible)]
+        frequencies.append(metrics.spatial_frequency(average(*pair), divisor=255))
+        pair = [cv2.resize(picture, (640, 480)) for picture in pair]
+        rows.append(list(metrics.evaluate(*pair, average(*pair)).values()))
+    assert np.mean(rows, axis=0) == pytest.approx(list(published.values()), rel=0.15)
+    assert np.mean(frequencies) != pytest.approx(published["SF"], rel=0.15)
+
+
+def average(infrared: Picture, visible: Picture) -> Picture:
+    return np.floor((infrared.astype(float) + visible) / 2 + 0.5).astype(np.uint8)

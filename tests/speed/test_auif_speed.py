@@ -1,0 +1,28 @@
+"""AUIF against the original's order of computation, as a ratio in one run."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from methods.auif import AUIF
+from tests.methods.test_auif import pictures, states, straightforward, write
+
+
+def _seconds(work: Callable[[], object], times: int) -> float:
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def test_auif_is_faster_than_its_original(tmp_path: Path) -> None:
+    parts = states()
+    method = AUIF(weights=str(write(tmp_path, parts)), device="cpu")
+    infrared, visible = pictures(240, 320)
+    method.fuse(infrared, visible)
+    ours = _seconds(lambda: method.fuse(infrared, visible), 7)
+    theirs = _seconds(lambda: straightforward(parts, infrared, visible), 2)
+    print(f"AUIF 320x240: {1000 * ours:.0f} ms, original {1000 * theirs:.0f} ms, {theirs / ours:.0f} times")
+    assert theirs / ours > 10

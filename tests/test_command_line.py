@@ -1,0 +1,90 @@
+"""The command line: what it lists, what it refuses, and with which exit status."""
+
+from pathlib import Path
+
+import pytest
+
+import methods
+import metrics
+from benchmark import datasets, experiment
+from benchmark.datasets import synthetic
+from run_benchmark import main
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    """Run a command line; return its exit status, and what it printed to the screen and to stderr."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["run_benchmark.py", *arguments])
+        try:
+            status = main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        return status, *capfd.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("methods", methods.names()),
+        ("metrics", metrics.IDS),
+        ("datasets", datasets.names()),
+        ("experiments", experiment.names()),
+    ],
+)
+def test_lists_name_everything(call, what: str, names: tuple[str, ...]) -> None:
+    status, shown, _ = call("list", what)
+    assert status == 0
+    for name in names:
+        assert name in shown
+
+
+@pytest.mark.parametrize(
+    "command", ["demo", "run", "fuse", "score", "table", "list", "check", "weights", "profile"]
+)
+def test_every_command_explains_itself(call, command: str) -> None:
+    status, shown, _ = call(command, "--help")
+    assert status == 0
+    assert f"run_benchmark.py {command}" in shown
+    assert command in call("--help")[1]
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["list", "colours"], ["run"], ["run", "m3fd", "--speed", "9"]])
+def test_what_is_no_command_is_refused(call, arguments: list[str]) -> None:
+    status, _, complaint = call(*arguments)
+    assert status == 2
+    assert complaint
+
+
+def test_check_says_whether_a_folder_is_fit(call, tmp_path: Path) -> None:
+    synthetic.write(tmp_path / "set", layout="flir", train=2, test=1, seed=0, size=(128, 96))
+    status, shown, _ = call("check", "flir", str(tmp_path / "set"), "--workers", "1")
+    assert status == 0
+    assert "fit for use" in shown
+    next((tmp_path / "set").rglob("*_RGB.jpg")).unlink()
+    status, shown, _ = call("check", "flir", str(tmp_path / "set"), "--workers", "1")
+    assert status == 2
+    assert "missing partner: 1" in shown
+    status, _, complaint = call("check", "flri", str(tmp_path))
+    assert status == 2
+    assert complaint.startswith("error: unknown data set 'flri'; known: m3fd, flir")
+
+
+def test_weights_are_listed_and_refused_by_name(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IVIF_WEIGHTS", str(tmp_path))
+    status, shown, _ = call("weights", "list")
+    assert status == 0
+    assert "densefuse_gray.model" in shown
+    assert call("weights", "add", "densefuse")[2].startswith("error: weights add: expected METHOD and PATH")
+    (tmp_path / "other").write_bytes(b"no weights")
+    status, _, complaint = call("weights", "add", "densefuse", str(tmp_path / "other"))
+    assert status == 2
+    assert "holds none of the official files of method 'densefuse'" in complaint
+    status, _, complaint = call("weights", "fetch", "rfn_nest")
+    assert status == 2
+    assert "weights add rfn_nest PATH" in complaint
+    assert "unknown method with weights 'average'" in call("weights", "list", "average")[2]
