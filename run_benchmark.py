@@ -361,17 +361,16 @@ def _records() -> "dict[str, Record]":
 def _weights(chosen: "Sequence[str]") -> Table:
     from methods import weights
 
-    table = Table("method", "file", "bytes", "identity", "state", "verified", title=f"weights in {weights.folder('')}")
+    table = Table("method", "file", "state", "ours was checked by", title=f"weights in {weights.folder('')}")
+    table.columns[1].overflow = "fold"
     records = _records()
     for method in chosen:
         for file in records[method].files:
             path = weights.folder(method) / file.name
-            fetched = "can be fetched" if file.url else "to be fetched by hand"
-            state = (
-                fetched if not path.is_file() else "here" if weights.official(path, file) else "not the official file"
-            )
-            identity = f"sha256 {file.sha256[:16]}…" if file.sha256 else f"git blob {(file.git_blob or '')[:16]}…"
-            table.add_row(method, escape(file.name), str(file.bytes or ""), identity, state, records[method].verified)
+            state = "can be fetched" if file.url else "to be fetched by hand"
+            if path.is_file():
+                state = "here" if weights.usable(path, file) else "here, but not the official file"
+            table.add_row(method, escape(file.name), state, records[method].verified)
     return table
 
 

@@ -24,6 +24,11 @@ class WeightFile:
     git_blob: str | None = None
     variants: tuple[str, ...] = ()
 
+    @property
+    def known(self) -> bool:
+        """Whether a hash of the official file is known, so that a file can be checked against it."""
+        return self.sha256 is not None or self.git_blob is not None
+
 
 @dataclass(frozen=True)
 class Record:

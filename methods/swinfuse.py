@@ -23,7 +23,7 @@ from metrics.pictures import Picture
 _TILE = 224
 _WINDOW = 7
 _CHANNELS = 96
-_AT_ONCE = 64  # windows: their widest layer is 5 MB, which a processor's cache holds
+_AT_ONCE = 128  # windows: their widest layer is 10 MB, which a processor's cache holds
 
 
 class Network(nn.Module):
@@ -57,15 +57,15 @@ class Network(nn.Module):
         channels = _shares([(feature.abs().sum(0) + blank) / _TILE**2 for feature in features])
         pixels = _shares([feature.abs().mean(1) for feature in features])
         # The 1x1 convolution of both weighted sums, which are linear too, so that neither sum is ever stored.
-        weight = self.conv.weight.view(-1)
-        fused = self.conv.bias.repeat(height * width)
+        weight, bias = _flat(self.conv)
+        fused = bias.repeat(height * width)
         for feature, channel, pixel in zip(features, channels, pixels, strict=True):
             fused += feature @ (weight * channel) + pixel * (feature @ weight)
         return _unwindowed(fused.tanh_(), height, width)
 
     def encode(self, windows: Tensor) -> Tensor:
         """Return the features of every pixel, (N * 49, 96), for windows of pixels, (N, 49)."""
-        weight, bias = self.patch_embed["proj"].weight.view(-1), self.patch_embed["proj"].bias
+        weight, bias = _flat(self.patch_embed["proj"])
         encoded = []
         for some in windows.split(_AT_ONCE):
             features = self.patch_embed["norm"](some[:, :, None] * weight + bias)
@@ -104,7 +104,7 @@ class Block(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return new features, (N, 49, 96)."""
-        attended = features + self.attn(self.norm1(features))
+        attended: Tensor = features + self.attn(self.norm1(features))
         attended += self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(attended))))
         return attended
 
@@ -130,6 +130,11 @@ class Attention(nn.Module):
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
         projected: Tensor = self.proj(attended.transpose(1, 2).reshape(count, size, channels))
         return projected
+
+
+def _flat(convolution: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a 1x1 convolution from or to one channel, each as a vector."""
+    return convolution.get_parameter("weight").view(-1), convolution.get_parameter("bias")
 
 
 def _windows(tile: Tensor) -> Tensor:
@@ -189,8 +194,8 @@ class SwinFuse(NetworkMethod):
             "file by `weights`. Checked against the official code with stand-in weights.",
             "Grey: the visible picture's luma is fused; the authors give no rule for colour.",
             "Any size: a grid of 224x224 tiles, the last of a row or column filled up with mid-grey as in the "
-            "original, which refuses widths up to 224, sides of exactly 448, 672 or 896, and upright pictures. Tiles do "
-            "not overlap, so their seams may show.",
+            "original, which refuses most sizes (widths up to 224, sides of 448, 672 or 896, upright pictures, "
+            "1280x1024). Tiles do not overlap, so their seams may show.",
             "The picture is stretched from its darkest to its brightest pixel; a constant one becomes black.",
         ),
     )
@@ -200,7 +205,7 @@ class SwinFuse(NetworkMethod):
         (path,) = files.values()
         network = Network()
         # Tables that follow from the sizes alone: a file may leave them out, and what it says of them is not needed.
-        tables = {name: table for name, table in network.named_buffers(remove_duplicate=False)}
+        tables = dict(network.named_buffers(remove_duplicate=False))
         fill(network, read_state(path) | tables, path)
         return network
 
@@ -208,7 +213,8 @@ class SwinFuse(NetworkMethod):
         """Return the network's output, (H, W) in 0-255."""
         height, width = infrared.shape
         bottom, right = -height % _WINDOW, -width % _WINDOW
-        bands = [F.pad((self.tensor(band)[0, 0] - 127.5) / 127.5, (0, right, 0, bottom)) for band in (infrared, visible)]
+        bands = [(self.tensor(band)[0, 0] - 127.5) / 127.5 for band in (infrared, visible)]
+        bands = [F.pad(band, (0, right, 0, bottom)) for band in bands]
         fused = torch.empty_like(bands[0])
         for top in range(0, height, _TILE):
             for left in range(0, width, _TILE):
@@ -221,4 +227,5 @@ class SwinFuse(NetworkMethod):
         low, high = raw.min(), raw.max()
         if low == high:
             return np.zeros(raw.shape, dtype=np.uint8)
-        return ((raw - low) / (high - low) * 255).astype(np.uint8)
+        stretched = (raw - low) / (high - low) * 255
+        return stretched.astype(np.uint8)

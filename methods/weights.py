@@ -56,7 +56,7 @@ def fetch(method: str, record: Record, file: WeightFile) -> Path:
     """
     path = folder(method) / file.name
     if path.is_file():
-        if not official(path, file):
+        if not usable(path, file):
             raise InputError(f"{path} is not the official file ({_identity(file)}); remove it and fetch it again")
         return path
     by_hand = f"get it by hand ({record.by_hand or file.url}), then `run_benchmark.py weights add {method} PATH`"
@@ -85,7 +85,8 @@ def add(method: str, record: Record, source: Path) -> list[Path]:
     candidates = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
     added = []
     for file in record.files:
-        match = next((path for path in candidates if official(path, file)), None)
+        named = [path for path in candidates if path.name == file.name or file.known]
+        match = next((path for path in named if usable(path, file)), None)
         if match is not None:
             target = folder(method) / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -109,6 +110,11 @@ def official(path: Path, file: WeightFile) -> bool:
     return file.git_blob is not None and git_blob(data) == file.git_blob
 
 
+def usable(path: Path, file: WeightFile) -> bool:
+    """Return whether a file is the authors' own, or cannot be told from it because no hash was ever published."""
+    return official(path, file) or not file.known
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -120,7 +126,7 @@ def git_blob(data: bytes) -> str:
 
 
 def _identity(file: WeightFile) -> str:
-    known = f"sha256 {file.sha256}" if file.sha256 else f"git blob {file.git_blob}"
+    known = f"sha256 {file.sha256}" if file.sha256 else f"git blob {file.git_blob or 'unknown'}"
     return f"{file.bytes} bytes, {known}" if file.bytes is not None else known
 
 

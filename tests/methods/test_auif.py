@@ -57,7 +57,8 @@ def straightforward(parts: Mapping[str, State], infrared: Picture, visible: Pict
 
     def norm(maps: Tensor, state: State, name: str) -> Tensor:
         keys = ("running_mean", "running_var", "weight", "bias")
-        return F.batch_norm(maps, *(state[f"{name}.{key}"] for key in keys))
+        mean, variance, weight, bias = (state[f"{name}.{key}"] for key in keys)
+        return F.batch_norm(maps, mean, variance, weight, bias)
 
     def padded(maps: Tensor, size: int) -> Tensor:
         return F.pad(maps, (size,) * 4, mode="reflect")

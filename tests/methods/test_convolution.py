@@ -40,8 +40,8 @@ def test_composed_replication_holds_down_to_two_pixels(height: int, width: int) 
 def test_folding_keeps_the_output() -> None:
     block = nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.PReLU()).double()
     norm = block[2]
-    norm.running_mean.copy_(_draw(3))  # type: ignore[union-attr, operator]
-    norm.running_var.copy_(_draw(3).square() + 0.1)  # type: ignore[union-attr, operator]
+    norm.running_mean.copy_(_draw(3))  # type: ignore[operator]
+    norm.running_var.copy_(_draw(3).square() + 0.1)  # type: ignore[operator]
     network = nn.ModuleList([block]).eval()
     maps = _draw(1, 2, 6, 7)
     with torch.inference_mode():

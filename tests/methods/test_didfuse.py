@@ -46,8 +46,9 @@ def _straightforward(parts: Mapping[str, State], infrared: Picture, visible: Pic
         prefix, first = f"{name}.{name}", 1 if ends else 0
         maps = F.pad(maps, (1,) * 4, mode="reflect" if ends else "constant")
         maps = F.conv2d(maps, state[f"{prefix}.{first}.weight"], state[f"{prefix}.{first}.bias"])
-        norm = (state[f"{prefix}.{first + 1}.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
-        maps = F.batch_norm(maps, *norm)
+        keys = ("running_mean", "running_var", "weight", "bias")
+        mean, variance, weight, bias = (state[f"{prefix}.{first + 1}.{key}"] for key in keys)
+        maps = F.batch_norm(maps, mean, variance, weight, bias)
         if name == "cov7":
             return torch.sigmoid(maps)
         return torch.tanh(maps) if name in ("cov3", "cov4") else F.prelu(maps, state[f"{prefix}.{first + 2}.weight"])

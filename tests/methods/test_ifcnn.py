@@ -40,8 +40,9 @@ def _straightforward(state: State, variant: str, infrared: Picture, visible: Pic
 
     def block(maps: Tensor, name: str) -> Tensor:
         maps = F.conv2d(F.pad(maps, (1,) * 4, mode="replicate"), state[f"{name}.conv.weight"])
-        norm = (state[f"{name}.bn.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
-        return F.relu(F.batch_norm(maps, *norm))
+        keys = ("running_mean", "running_var", "weight", "bias")
+        mean, variance, weight, bias = (state[f"{name}.bn.{key}"] for key in keys)
+        return F.relu(F.batch_norm(maps, mean, variance, weight, bias))
 
     features = []
     for band in (visible, infrared):
@@ -122,7 +123,7 @@ def test_the_picture_is_denormalised_truncated_and_grey(
 def test_the_pictures_grey_weights(tmp_path: Path) -> None:
     # (9798 R + 19235 G + 3735 B + 16384) >> 15 for 200, 100, 50: 124; 254.99 is truncated to 254, not 255.
     method = IFCNN(variant="max-script", weights=_write(tmp_path, _state()), device="cpu")
-    raw = np.array([[200.5, 254.99], [100.5, 254.99], [50.5, 254.99]], dtype=np.float32)[:, None] / 255
+    raw = np.array([[200.5, 254.99], [100.5, 254.99], [50.5, 254.99]], dtype=np.float32)[:, None] / np.float32(255)
     assert method.picture(raw).tolist() == [[124, 254]]
 
 

@@ -121,3 +121,14 @@ def test_the_git_blob_hash_is_gits(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(CONTENT)
     said = subprocess.run(["git", "hash-object", "x"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert weights.git_blob(CONTENT) == said.stdout.strip()
+
+
+def test_a_file_without_a_published_hash_is_taken_by_name_and_not_called_official(tmp_path: Path, local: Path) -> None:
+    unknown = file(bytes=None, sha256=None)
+    (tmp_path / "net.pth").write_bytes(b"theirs, perhaps")
+    (tmp_path / "other.pth").write_bytes(b"something else")
+    with pytest.raises(InputError, match="holds none of the official files"):
+        weights.add("net", record(unknown), tmp_path / "other.pth")
+    assert weights.add("net", record(unknown), tmp_path / "net.pth") == [local / "net.pth"]
+    assert weights.locate("net", record(unknown), None, None) == {"net.pth": local / "net.pth"}
+    assert not weights.official(local / "net.pth", unknown)
