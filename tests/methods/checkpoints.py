@@ -56,7 +56,9 @@ def block(records: list[Record]) -> bytes:
     """Return a LevelDB block; a key leaves out what it shares with the one before."""
     content, last = b"", b""
     for key, value in records:
-        shared = len(os.path.commonprefix([last, key]))
+        shared = next(
+            (at for at, (a, b) in enumerate(zip(last, key, strict=False)) if a != b), min(len(last), len(key))
+        )
         content += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
         last = key
     return content + bytes(4) + b"\x01\x00\x00\x00"

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from methods import weights
 from methods.piafusion import PIAFusion, PIAFusionNetwork, exchanged, recoloured
 from metrics.errors import InputError
 from tests.methods.checkpoints import bundle, compare
@@ -118,9 +117,7 @@ def test_every_size(folder: Path, size: tuple[int, int]) -> None:
 def test_grey_picture(folder: Path) -> None:
     raw = np.array([[0.0, 16 / 255, 0.5, 0.918, 1.0]], np.float32)
     # 1.164 (255 raw - 16): -18.6, 0, 129.8, 253.9, 278.2.
-    np.testing.assert_array_equal(
-        PIAFusion(weights=str(folder), device="cpu").picture(raw), [[0, 0, 130, 254, 255]]
-    )
+    np.testing.assert_array_equal(PIAFusion(weights=str(folder), device="cpu").picture(raw), [[0, 0, 130, 254, 255]])
 
 
 def test_colour_picture() -> None:

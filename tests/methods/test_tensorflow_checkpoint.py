@@ -1,5 +1,6 @@
 """Reading TensorFlow bundles: what they hold, and that nothing a file says can do harm."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -208,9 +209,6 @@ def _flipped(content: bytes, bit: int) -> bytes:
 
 
 def _read_or_refuse(index: bytes, data: bytes) -> None:
-    try:
-        found = read(index, data, "here")
-    except InputError as error:
-        assert "\n" not in str(error)
-    else:
-        assert sum(tensor.nbytes for tensor in found.values()) <= len(data)
+    """Any other error than this one fails the test."""
+    with contextlib.suppress(InputError):
+        assert sum(tensor.nbytes for tensor in read(index, data, "here").values()) <= len(data)

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pytest
@@ -79,14 +80,19 @@ def test_fidelity_of_dark_pictures(benchmark: BenchmarkFixture, triple: list[Pic
 def test_ratio_to_decoding(
     benchmark: BenchmarkFixture, triple: list[Picture], files: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All eight metrics cost at most four times what decoding the files costs; both are timed in turns."""
+    """All eight metrics cost at most four times what decoding the files costs.
+
+    Each turn times both in succession and the middle ratio counts: on a busy machine the shorter of the two finds an
+    undisturbed moment more easily, so the quotient of two minima is biased.
+    """
     pictures = [grey(picture) for picture in triple]
-    turns = [(timed(lambda: metrics.evaluate(*pictures)), timed(lambda: decode(files))) for _ in range(15)]
-    scoring, decoding = (min(times) for times in zip(*turns, strict=True))
+    turns = [(timed(lambda: metrics.evaluate(*pictures)), timed(lambda: decode(files))) for _ in range(25)]
+    ratio = median(scoring / decoding for scoring, decoding in turns)
+    scoring, decoding = (1e3 * min(times) for times in zip(*turns, strict=True))
     with capsys.disabled():
-        print(f"\neight metrics {1e3 * scoring:.0f} ms = {scoring / decoding:.2f} x decoding ({1e3 * decoding:.0f} ms)")
+        print(f"\neight metrics {scoring:.0f} ms, decoding {decoding:.0f} ms at best; middle ratio {ratio:.2f}")
     benchmark.pedantic(metrics.evaluate, args=pictures)
-    assert scoring < 4 * decoding
+    assert ratio < 4
 
 
 def timed(call: Callable[[], object]) -> float:
