@@ -53,8 +53,8 @@ def test_the_readmes_table_is_the_committed_one() -> None:
 
 @pytest.mark.slow
 def test_the_demo_gives_the_committed_table(tmp_path: Path) -> None:
-    """To 1e-6, not to the byte: another processor may round the last digit of the scenes' noise otherwise."""
+    """To 0.1 %, not to the byte: another processor's exp and blur may move single pixels of the scenes by a level."""
     command = [sys.executable, str(ROOT / "run_benchmark.py"), "demo", "--out", str(tmp_path / "demo")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     mine, committed = (pd.read_csv(folder / "table1.csv") for folder in (tmp_path / "demo", ROOT / "results/demo"))
-    pd.testing.assert_frame_equal(mine[tables.IDS], committed[tables.IDS], rtol=1e-6)
+    pd.testing.assert_frame_equal(mine[tables.IDS], committed[tables.IDS], rtol=1e-3)
