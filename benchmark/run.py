@@ -128,9 +128,10 @@ def _run(
                         task.state = "done" if made else "kept"
     if stage in (None, "table") and parts:
         blocks = [_block(part, labels, experiment, options) for part in parts]
-        for block, row in ((block, row) for block in blocks for row in block.rows if row.scores is None):
+        unscored = [(block.dataset, row) for block in blocks for row in block.rows if row.scores is None]
+        for title, row in unscored:
             if not any(row.status in reason for reason in outcome.refused + outcome.broken):
-                outcome.refused.append(f"{block.dataset}, {row.method}: {row.status}")
+                outcome.refused.append(f"{title}, {row.method}: {row.status}")
         table = tables.table1(blocks, experiment.score)
         tables.write(options.out, table, experiment.title)
         outcome.table = options.out / "table1.csv"

@@ -66,7 +66,11 @@ class Method(ABC):
         """
         prepare = rgb if self.colour else grey
         for band, pixels in (("infrared", infrared), ("visible", visible)):
-            if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+            if (
+                not pixels.size
+                or pixels.dtype != np.uint8
+                or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3))
+            ):
                 raise InputError(
                     f"{band} picture: expected uint8 of shape (H, W) or (H, W, 3), got {pixels.dtype} {pixels.shape}"
                 )
@@ -105,8 +109,18 @@ class Method(ABC):
     @classmethod
     def code(cls) -> tuple[Path, ...]:
         """Return the source files that decide this method's output; when one changes, stored results are redone."""
-        own = [parent for parent in cls.__mro__ if issubclass(parent, Method)]
-        return tuple(sorted({Path(inspect.getfile(parent)) for parent in own}))
+        files = set()
+        for parent in cls.__mro__:
+            if not issubclass(parent, Method):
+                continue
+            module = inspect.getmodule(parent)
+            assert module is not None
+            files.add(Path(inspect.getfile(parent)))
+            # What a method's module takes from its own package, such as shared layers, decides its output too.
+            package = module.__name__.rpartition(".")[0] + "."
+            used = (inspect.getmodule(value) for value in vars(module).values())
+            files |= {Path(inspect.getfile(other)) for other in used if other and other.__name__.startswith(package)}
+        return tuple(sorted(files))
 
     def settings(self) -> dict[str, Any]:
         """Return what decides this method's output besides its code and weights; stored with every result."""

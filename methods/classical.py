@@ -35,7 +35,7 @@ class Average(Method):
 
     def forward(self, infrared: Picture, visible: Picture) -> Raw:
         """Return (infrared + visible) / 2, levels 0-255."""
-        return (infrared.astype(np.float32) + visible.astype(np.float32)) / 2
+        return (infrared.astype(np.float32) + visible.astype(np.float32)) / np.float32(2)
 
 
 class Maximum(Method):
@@ -65,13 +65,17 @@ class Laplacian(Method):
         coarse = [infrared.astype(np.float32), visible.astype(np.float32)]
         details: list[Raw] = []
         while len(details) < self.levels and min(coarse[0].shape) >= 16:
-            finer, coarse = coarse, [cv2.pyrDown(band) for band in coarse]
+            finer, coarse = coarse, [_reduced(band) for band in coarse]
             ours, theirs = (fine - _expanded(low, fine) for fine, low in zip(finer, coarse, strict=True))
             details.append(np.where(np.abs(ours) >= np.abs(theirs), ours, theirs))
-        fused: Raw = (coarse[0] + coarse[1]) / 2
+        fused = (coarse[0] + coarse[1]) / np.float32(2)
         for detail in reversed(details):
             fused = _expanded(fused, detail) + detail
         return fused
+
+
+def _reduced(fine: Raw) -> Raw:
+    return np.asarray(cv2.pyrDown(fine), dtype=np.float32)
 
 
 def _expanded(low: Raw, like: Raw) -> Raw:

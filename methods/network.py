@@ -48,7 +48,8 @@ class NetworkMethod(Method):
 
     def forward(self, infrared: Picture, visible: Picture) -> NDArray[np.float32]:
         """Return the network's own output as an array."""
-        with torch.inference_mode():
+        # TF32, cuDNN's default on a GPU, rounds to ten bits: not the published outputs any more.
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             raw: NDArray[np.float32] = self.infer(infrared, visible).float().cpu().numpy()
         return raw
 

@@ -26,7 +26,7 @@ _CHANNELS = 96
 _AT_ONCE = 128  # windows: their widest layer is 10 MB, which a processor's cache holds
 
 
-class Network(nn.Module):
+class SwinFuseNetwork(nn.Module):
     """Tiles of both pictures to the fused tile.
 
     Blocks 1 to 5 of every stage, `norm_up` and `prelu` are in the published weights but never used.
@@ -194,16 +194,16 @@ class SwinFuse(NetworkMethod):
             "file by `weights`. Checked against the official code with stand-in weights.",
             "Grey: the visible picture's luma is fused; the authors give no rule for colour.",
             "Any size: a grid of 224x224 tiles, the last of a row or column filled up with mid-grey as in the "
-            "original, which refuses most sizes (widths up to 224, sides of 448, 672 or 896, upright pictures, "
+            "original, which refuses many sizes (widths up to 224, sides of 448, 672 or 896, most upright ones, "
             "1280x1024). Tiles do not overlap, so their seams may show.",
             "The picture is stretched from its darkest to its brightest pixel; a constant one becomes black.",
         ),
     )
 
-    def load(self, files: Mapping[str, Path]) -> Network:
+    def load(self, files: Mapping[str, Path]) -> SwinFuseNetwork:
         """Return the network."""
         (path,) = files.values()
-        network = Network()
+        network = SwinFuseNetwork()
         # Tables that follow from the sizes alone: a file may leave them out, and what it says of them is not needed.
         tables = dict(network.named_buffers(remove_duplicate=False))
         fill(network, read_state(path) | tables, path)
@@ -227,5 +227,5 @@ class SwinFuse(NetworkMethod):
         low, high = raw.min(), raw.max()
         if low == high:
             return np.zeros(raw.shape, dtype=np.uint8)
-        stretched = (raw - low) / (high - low) * 255
+        stretched: NDArray[np.float32] = (raw - low) / (high - low) * 255
         return stretched.astype(np.uint8)

@@ -20,7 +20,7 @@ from metrics.pictures import Picture
 _RAW = "https://raw.githubusercontent.com/JinyuanLiu-CV/TarDAL/1d1d1e99b96e7de0cd4e4f57aa0d321e5b5e2727/weights"
 
 
-class Generator(nn.Module):
+class TarDALGenerator(nn.Module):
     """Both pictures, (N, 1, H, W) in [0, 1], to the fused one; every convolution is 3x3 with a border of zeros."""
 
     def __init__(self, norm: type[nn.BatchNorm2d] = nn.BatchNorm2d) -> None:
@@ -116,10 +116,10 @@ class TarDAL(NetworkMethod):
         ),
     )
 
-    def load(self, files: Mapping[str, Path]) -> Generator:
+    def load(self, files: Mapping[str, Path]) -> TarDALGenerator:
         """Return the generator, with batch statistics for `dt`."""
         (path,) = files.values()
-        network = Generator(BatchStatistics if self.variant == "dt" else nn.BatchNorm2d)
+        network = TarDALGenerator(BatchStatistics if self.variant == "dt" else nn.BatchNorm2d)
         # Version 1.0 stores beside the weights whether to use the trained statistics; the variant says it here.
         fill(network, {key: value for key, value in read_state(path).items() if key != "use_eval"}, path)
         return network.to(memory_format=torch.channels_last)

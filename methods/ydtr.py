@@ -24,7 +24,7 @@ _REPOSITORY = "https://github.com/tthinking/YDTR"
 _COMMIT = "b1f01b4ba7b2f40e4fcaec620f29640960db7e98"
 
 
-class Network(nn.Module):
+class YDTRNetwork(nn.Module):
     """Both pictures, (N, 1, H, W) in [0, 1], to the fused one.
 
     `conv64`, `conv` and `patch_embed` are in the published weights but never used.
@@ -169,10 +169,10 @@ class YDTR(NetworkMethod):
         ),
     )
 
-    def load(self, files: Mapping[str, Path]) -> Network:
+    def load(self, files: Mapping[str, Path]) -> YDTRNetwork:
         """Return the network."""
         (path,) = files.values()
-        network = Network()
+        network = YDTRNetwork()
         fill(network, read_state(path), path)
         return network
 

@@ -43,9 +43,7 @@ def test_lists_name_everything(call, what: str, names: tuple[str, ...]) -> None:
         assert name in shown
 
 
-@pytest.mark.parametrize(
-    "command", ["demo", "run", "fuse", "score", "table", "list", "check", "weights", "profile"]
-)
+@pytest.mark.parametrize("command", ["demo", "run", "fuse", "score", "table", "list", "check", "weights", "profile"])
 def test_every_command_explains_itself(call, command: str) -> None:
     status, shown, _ = call(command, "--help")
     assert status == 0

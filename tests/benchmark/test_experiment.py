@@ -53,7 +53,10 @@ def test_unknown_experiments_list_the_known() -> None:
         ("average", MethodSettings("average")),
         ("densefuse:tf-l1", MethodSettings("densefuse", variant="tf-l1")),
         ("Mine=average", MethodSettings("average", label="Mine")),
-        ("folder:/data/fused_{dataset}", MethodSettings("folder", weights="/data/fused_{dataset}", label="fused_{dataset}")),
+        (
+            "folder:/data/fused_{dataset}",
+            MethodSettings("folder", weights="/data/fused_{dataset}", label="fused_{dataset}"),
+        ),
         ("Ours=folder:out", MethodSettings("folder", weights="out", label="Ours")),
         ("a/b.py:Net", MethodSettings("a/b.py:Net")),
         ("Net 2=a/b.py:Net", MethodSettings("a/b.py:Net", label="Net 2")),

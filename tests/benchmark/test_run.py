@@ -158,7 +158,9 @@ def test_a_broken_method_stops_nothing(scenes: Path, tmp_path: Path) -> None:
 
 def test_a_method_that_breaks_later_does_not_keep_its_old_numbers(scenes: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.py"
-    own.write_text("from methods import Method\nclass M(Method):\n    def forward(self, i, v):\n        return i * 0.5\n")
+    own.write_text(
+        "from methods import Method\nclass M(Method):\n    def forward(self, i, v):\n        return i * 0.5\n"
+    )
     command = [sys.executable, "run_benchmark.py", "run", "m3fd", "--data-root", str(scenes)]
     command += ["--out", str(tmp_path / "out"), "--workers", "1", "--methods", f"{own}:M"]
 
@@ -167,7 +169,9 @@ def test_a_method_that_breaks_later_does_not_keep_its_old_numbers(scenes: Path, 
         return pd.read_csv(tmp_path / "out/table1.csv").iloc[0]
 
     assert once()["EN"] > 0
-    own.write_text("from methods import Method\nclass M(Method):\n    def forward(self, i, v):\n        return missing\n")
+    own.write_text(
+        "from methods import Method\nclass M(Method):\n    def forward(self, i, v):\n        return missing\n"
+    )
     again = once()
     assert pd.isna(again["EN"])
     assert "NameError" in again["status"]

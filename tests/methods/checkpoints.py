@@ -28,7 +28,7 @@ def varint(number: int) -> bytes:
 
 
 def checksum(content: bytes) -> bytes:
-    crc = google_crc32c.value(content)
+    crc: int = google_crc32c.value(content)
     return (((crc >> 15) + (crc << 17) + 0xA282EAD8) % 2**32).to_bytes(4, "little")
 
 

@@ -47,7 +47,7 @@ def zipped(path: Path, index: bytes, data: bytes) -> Path:
 
 
 def tensorflow(state: State) -> dict[str, NDArray[np.float32]]:
-    tensors = {"beta1_power": np.float32(0.9).reshape(())}
+    tensors = {"beta1_power": np.array(0.9, np.float32)}
     for ours, (_, _, theirs) in LAYERS.items():
         tensors[f"{theirs}/kernel"] = state[f"{ours}.conv2d.weight"].permute(2, 3, 1, 0).numpy()
         tensors[f"{theirs}/bias"] = state[f"{ours}.conv2d.bias"].numpy()

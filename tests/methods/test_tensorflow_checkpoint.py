@@ -18,7 +18,7 @@ TENSORS = {
     "a/conv/bias": RANDOM.standard_normal(4).astype(np.float32),
     "a/conv/kernel": RANDOM.standard_normal((3, 2, 5, 4)).astype(np.float32),
     "a/conv/kernel/Adam": RANDOM.standard_normal((3, 2, 5, 4)).astype(np.float32),
-    "beta1_power": np.float32(0.9).reshape(()),
+    "beta1_power": np.array(0.9, np.float32),
     "long/" + "x" * 300: RANDOM.standard_normal(200).astype(np.float32),
 }
 INDEX, DATA = bundle(TENSORS)

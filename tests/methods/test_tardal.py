@@ -1,0 +1,156 @@
+"""TarDAL: the generator, its two ways of normalising, and its picture."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from methods import weights
+from methods.tardal import TarDAL, TarDALGenerator
+from metrics.errors import InputError
+from metrics.pictures import Picture
+from tests.methods.checkpoints import DAMAGE, compare, damage
+
+FILES = {"dt": "tardal.pt", "tt": "tardal+.pt", "ct": "tardal++.pt"}
+# Output and input channels of every convolution in the authors' files, and whether a normalisation follows.
+LAYERS = {
+    "encoder": (32, 2, True),
+    "dense.0": (32, 32, True),
+    "dense.1": (32, 64, True),
+    "dense.2": (32, 96, True),
+    "fuse.0": (128, 128, False),
+    "fuse.1": (64, 128, True),
+    "fuse.2": (32, 64, True),
+    "fuse.3": (1, 32, False),
+}
+State = dict[str, Tensor]
+
+
+@pytest.fixture(scope="module")
+def state() -> State:
+    """Weights whose normalisation does something, the more so for statistics that are not the pictures' own."""
+    torch.manual_seed(1)
+    state = TarDALGenerator().state_dict()
+    for name, tensor in state.items():
+        if name.endswith("running_var"):
+            tensor.uniform_(0.05, 0.5)
+        elif name.endswith(("running_mean", "1.bias")):
+            tensor.normal_(0, 0.2)
+    return state
+
+
+@pytest.fixture
+def folder(tmp_path: Path, state: State) -> Path:
+    for number, file in enumerate(FILES.values()):
+        torch.save({**state, "fuse.3.0.bias": torch.tensor([number / 10])}, tmp_path / file)
+    return tmp_path
+
+
+def pair(height: int, width: int) -> tuple[Picture, Picture]:
+    infrared, visible = np.random.default_rng(height).integers(0, 256, (2, height, width), dtype=np.uint8)
+    return infrared, visible
+
+
+def expected(state: State, infrared: Picture, visible: Picture, *, batch: bool) -> NDArray[np.float64]:
+    """The published generator, layer by layer, in float64."""
+    numbers = {name: tensor.double() for name, tensor in state.items()}
+
+    def layer(name: str, maps: Tensor) -> Tensor:
+        maps = F.conv2d(maps, numbers[f"{name}.0.weight"], numbers[f"{name}.0.bias"], padding=1)
+        if LAYERS[name][2]:
+            parts = ("running_mean", "running_var", "weight", "bias")
+            mean, variance, weight, bias = (numbers[f"{name}.1.{part}"] for part in parts)
+            maps = F.batch_norm(maps, mean.clone(), variance.clone(), weight, bias, training=batch)
+        return maps.tanh() if name == "fuse.3" else maps.relu()
+
+    maps = layer("encoder", torch.from_numpy(np.stack([infrared, visible])[None] / 255))
+    for number in range(3):
+        maps = torch.cat([maps, layer(f"dense.{number}", maps)], 1)
+    for number in range(4):
+        maps = layer(f"fuse.{number}", maps)
+    result: NDArray[np.float64] = maps[0, 0].numpy()
+    return result
+
+
+def test_official_names_shapes_and_parameters() -> None:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, (out, channels, norm) in LAYERS.items():
+        shapes |= {f"{name}.0.weight": (out, channels, 3, 3), f"{name}.0.bias": (out,)}
+        if norm:
+            shapes |= {f"{name}.1.{part}": (out,) for part in ("weight", "bias", "running_mean", "running_var")}
+            shapes[f"{name}.1.num_batches_tracked"] = ()
+    assert len(shapes) == 46
+    network = TarDALGenerator()
+    assert {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()} == shapes
+    assert sum(parameter.numel() for parameter in network.parameters()) == TarDAL.record.parameters == 296_577
+
+
+@pytest.mark.parametrize("variant", TarDAL.variants)
+@pytest.mark.parametrize("size", [(37, 53), (1, 2), (3, 3)])
+def test_agrees_with_the_published_computation(folder: Path, state: State, variant: str, size: tuple[int, int]) -> None:
+    pictures = pair(*size)
+    method = TarDAL(variant=variant, weights=str(folder), device="cpu")
+    own = {**state, "fuse.3.0.bias": torch.tensor([list(FILES).index(variant) / 10])}
+    reference = expected(own, *pictures, batch=variant == "dt")
+    raw = method.raw(*pictures)
+    np.testing.assert_allclose(raw, reference, rtol=0, atol=1e-5)
+    assert np.abs(reference - expected(own, *pictures, batch=variant != "dt")).max() > 1e-3
+    # The same again: batch statistics leave nothing behind.
+    np.testing.assert_array_equal(method.raw(*pictures), raw)
+    fused = method.fuse(*pictures)
+    assert fused.dtype == np.uint8
+    assert fused.shape == size
+
+
+@pytest.mark.parametrize("variant", TarDAL.variants)
+def test_one_pixel(folder: Path, variant: str) -> None:
+    fused = TarDAL(variant=variant, weights=str(folder), device="cpu").fuse(*pair(1, 1))
+    assert fused.shape == (1, 1)
+
+
+def test_picture_is_clipped_and_rounded_half_to_even(folder: Path) -> None:
+    # 0.5 * 255 = 127.5 -> 128; 2.5 / 255 * 255 = 2.5 -> 2.
+    raw = np.array([[-0.9, 0.5, 2.5 / 255, 0.999, 1.7]], dtype=np.float32)
+    assert TarDAL(weights=str(folder), device="cpu").picture(raw).tolist() == [[0, 128, 2, 255, 255]]
+
+
+def test_weights_of_version_1_are_the_same(folder: Path, state: State, tmp_path: Path) -> None:
+    newer = tmp_path / "tardal-dt.pth"
+    torch.save({**state, "fuse.3.0.bias": torch.zeros(1), "use_eval": False}, newer)
+    pictures = pair(8, 9)
+    ours = TarDAL(weights=str(newer), device="cpu").raw(*pictures)
+    np.testing.assert_array_equal(ours, TarDAL(weights=str(folder), device="cpu").raw(*pictures))
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_weights(folder: Path, kind: str) -> None:
+    damage(folder / "tardal.pt", kind)
+    with pytest.raises(InputError, match=r"tardal\.pt") as caught:
+        TarDAL(weights=str(folder), device="cpu")
+    assert "\n" not in str(caught.value)
+    assert not (folder / "ran").exists()
+
+
+def test_own_weights_are_not_the_official_ones(folder: Path) -> None:
+    assert TarDAL(weights=str(folder), device="cpu").settings()["official weights"] is False
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("variant", ["dt", "ct"])
+def test_official_output(shared: Path, variant: str) -> None:
+    method = TarDAL(variant=variant, weights=str(shared / "weights" / "tardal"), device="cpu")
+    compare(method, shared, f"tardal_v0_{variant}_ROAD_040.npz")
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("variant", TarDAL.variants)
+def test_official_files_are_known(shared: Path, variant: str) -> None:
+    method = TarDAL(variant=variant, weights=str(shared / "weights" / "tardal"), device="cpu")
+    assert list(method.files) == [FILES[variant]]
+    known = {file.name: file for file in TarDAL.record.files}
+    assert all(weights.official(path, known[name]) for name, path in method.files.items())
+    assert method.settings()["official weights"] is True
