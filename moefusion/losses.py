@@ -32,7 +32,7 @@ def fusion_loss(
         ValueError: The shapes differ.
 
     Reference:
-        Sun, Cao, Zhu and Hu, "Multi-modal Gated Mixture of Local-to-Global Experts for Dynamic Image Fusion", 2023.
+        Cao, Sun, Zhu and Hu, "Multi-modal Gated Mixture of Local-to-Global Experts for Dynamic Image Fusion", 2023.
     """
     pixel = pixel_loss(fused, infrared, visible, mask)
     gradient = gradient_loss(fused, infrared, visible)

@@ -89,7 +89,7 @@ class FusionNetwork(nn.Module):
     `find_unused_parameters=True`.
 
     Reference:
-        Sun, Cao, Zhu and Hu, "Multi-modal Gated Mixture of Local-to-Global Experts for Dynamic Image Fusion", 2023.
+        Cao, Sun, Zhu and Hu, "Multi-modal Gated Mixture of Local-to-Global Experts for Dynamic Image Fusion", 2023.
     """
 
     def __init__(self, config: FusionConfig | None = None) -> None:
