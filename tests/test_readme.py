@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import methods
 from benchmark import tables
 from benchmark.datasets import synthetic
+from methods.network import NetworkMethod
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -58,3 +60,17 @@ def test_the_demo_gives_the_committed_table(tmp_path: Path) -> None:
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     mine, committed = (pd.read_csv(folder / "table1.csv") for folder in (tmp_path / "demo", ROOT / "results/demo"))
     pd.testing.assert_frame_equal(mine[tables.IDS], committed[tables.IDS], rtol=1e-3)
+
+
+def test_the_readme_says_what_was_verified_of_each_method() -> None:
+    lines = [line for line in README.splitlines() if line.startswith("| ")]
+    for name in methods.names():
+        found = methods.find(name)
+        if issubclass(found, NetworkMethod):
+            (line,) = [line for line in lines if f"| `{name}`" in line]
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            assert cells[0] == f"{found.title} ({found.record.year})"
+            assert [variant for variant in found.variants if f"`{variant}`" not in cells[1]] == []
+            assert cells[3] == found.record.verified
+            assert cells[4].startswith("yes" if found.record.verified == "official outputs" else "no")
+            assert cells[5] == found.record.licence
