@@ -52,9 +52,10 @@ class SwinFuseNetwork(nn.Module):
                 of 224x224 whose remainder is 0, of which only this part is wanted.
         """
         height, width = infrared.shape
-        blank = self.encode(infrared.new_zeros(1, _WINDOW**2))[0].abs() * (_TILE**2 - height * width)
         features = [self.encode(_windows(tile)) for tile in (infrared, visible)]
-        channels = _shares([(feature.abs().sum(0) + blank) / _TILE**2 for feature in features])
+        # Means over a whole tile. What its remainder would add is the same for both pictures, so it cancels but for
+        # the 1e-5 in `_shares`: less than float32 rounds to.
+        channels = _shares([feature.abs().sum(0) / _TILE**2 for feature in features])
         pixels = _shares([feature.abs().mean(1) for feature in features])
         # The 1x1 convolution of both weighted sums, which are linear too, so that neither sum is ever stored.
         weight, bias = _flat(self.conv)

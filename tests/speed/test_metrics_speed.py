@@ -82,8 +82,8 @@ def test_ratio_to_decoding(
 ) -> None:
     """All eight metrics cost at most four times what decoding the files costs.
 
-    Each turn times both in succession and the middle ratio counts: on a busy machine the shorter of the two finds an
-    undisturbed moment more easily, so the quotient of two minima is biased.
+    In seconds of processor time, so that it matters little what else the machine does; each turn takes both in
+    succession and the middle ratio counts.
     """
     pictures = [grey(picture) for picture in triple]
     turns = [(timed(lambda: metrics.evaluate(*pictures)), timed(lambda: decode(files))) for _ in range(25)]
@@ -96,6 +96,6 @@ def test_ratio_to_decoding(
 
 
 def timed(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     call()
-    return time.perf_counter() - start
+    return time.process_time() - start
