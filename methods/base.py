@@ -88,9 +88,12 @@ class Method(ABC):
             infrared, visible: uint8 pictures of one size, (H, W) grey or (H, W, 3) RGB.
 
         Raises:
-            InputError: The pictures cannot be used, or the method gave something that is not their size.
+            InputError: The pictures cannot be used, or the method gave something of another size or not finite.
         """
-        fused = self.picture(self.raw(infrared, visible))
+        raw = self.raw(infrared, visible)
+        if not np.isfinite(raw).all():
+            raise InputError(f"{type(self).__name__} gave numbers that are not finite; a picture cannot hold them.")
+        fused = self.picture(raw)
         if fused.dtype != np.uint8 or fused.shape != infrared.shape[:2]:
             raise InputError(
                 f"{type(self).__name__} gave {fused.dtype} {fused.shape}; expected uint8 {infrared.shape[:2]}, "

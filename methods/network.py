@@ -88,13 +88,16 @@ def fill(network: nn.Module, state: Mapping[str, Any], path: Path) -> None:
     """Load a state dictionary strictly.
 
     Raises:
-        InputError: Names or shapes are not the network's.
+        InputError: Names or shapes are not the network's, or a number is not finite.
     """
     try:
         network.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
         said = " ".join(str(error).split())[:240]
         raise InputError(f"{path} does not fit {type(network).__name__}: {said}") from error
+    for name, tensor in network.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{path}: {name} holds numbers that are not finite; fetch it again")
 
 
 def _device(name: str) -> torch.device:

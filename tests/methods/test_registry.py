@@ -110,3 +110,15 @@ def test_a_method_that_gives_the_wrong_size_is_told_so(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match=r"Half gave uint8 \(2, 5\); expected uint8 \(4, 5\)"):
         methods.create(f"{path}:Half").fuse(PICTURE, PICTURE)
+
+
+def test_a_method_that_gives_no_numbers_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "nothing.py"
+    path.write_text(
+        "from methods import Method\n"
+        "class Nothing(Method):\n"
+        "    def forward(self, infrared, visible):\n"
+        "        return infrared * float('nan')\n"
+    )
+    with pytest.raises(InputError, match="Nothing gave numbers that are not finite"):
+        methods.create(f"{path}:Nothing").fuse(PICTURE, PICTURE)
