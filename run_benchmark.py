@@ -249,14 +249,19 @@ class Profile:
         """Measure and write; return 2 when a method could not be measured."""
         from benchmark import experiment, profile
 
-        size = experiment.ScoreSettings(size=self.size).pixels or (640, 480)
+        size = experiment.ScoreSettings(size=self.size).pixels
+        if size is None:
+            raise InputError("--size native: expected WIDTHxHEIGHT, such as 640x480")
         wanted = [experiment.method(text) for text in self.methods or _records()]
         frame = profile.profile(wanted, size=size, repeats=max(self.repeats, 1), device=self.device)
         profile.write(self.out, frame)
-        table = Table(*frame.columns, title=frame.attrs["about"])
-        for row in frame.fillna("").astype(object).itertuples(index=False):
-            table.add_row(*(f"{cell:,.1f}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
+        shown = frame.drop(columns="reason")
+        table = Table(*shown.columns, title=frame.attrs["about"])
+        for row in shown.to_dict("records"):
+            table.add_row(*map(_cell, row.values()))
         console.print(table)
+        for reason in frame["reason"].dropna():
+            _say(reason)
         return 2 if frame["reason"].notna().any() else 0
 
 
@@ -372,6 +377,16 @@ def _weights(chosen: "Sequence[str]") -> Table:
                 state = "here" if weights.usable(path, file) else "here, but not the official file"
             table.add_row(method, escape(file.name), state, records[method].verified)
     return table
+
+
+def _cell(value: object) -> str:
+    import pandas as pd
+
+    if pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    return (
+        f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else escape(str(value))
+    )
 
 
 def _scores(path: Path) -> Table:

@@ -21,7 +21,7 @@ from metrics.pictures import write_bytes
 def profile(
     wanted: list[MethodSettings], *, size: tuple[int, int] = (640, 480), repeats: int = 5, device: str = "auto"
 ) -> pd.DataFrame:
-    """Return one row a method: parameters, multiply-adds in 10^9, milliseconds (median), or why there is no figure.
+    """Return one row a method: parameters, multiply-adds in billions, milliseconds (median), or why there is no figure.
 
     Multiply-adds are counted by torch's own `FlopCounterMode` (convolutions and matrix products; half its
     floating-point operations) while the method runs, so they are those of our code: modules that the original runs
@@ -46,13 +46,13 @@ def profile(
                 row["parameters"] = method.record.parameters
                 with FlopCounterMode(display=False) as counter:
                     method.raw(infrared, visible)
-                row["multiply-adds (10^9)"] = counter.get_total_flops() / 2e9
+                row["multiply-adds as computed (billions)"] = counter.get_total_flops() / 2e9
             row["milliseconds"] = _milliseconds(method, infrared, visible, repeats)
         except InputError as error:
             row["reason"] = str(error)
         rows.append(row)
-    columns = ["method", "variant", "parameters", "multiply-adds (10^9)", "milliseconds", "reason"]
-    frame = pd.DataFrame(rows, columns=columns)
+    columns = ["method", "variant", "parameters", "multiply-adds as computed (billions)", "milliseconds", "reason"]
+    frame = pd.DataFrame(rows, columns=columns).astype({"parameters": "Int64"})
     frame.attrs["about"] = f"{size[0]}x{size[1]}, float32, {_hardware(device)}, median of {repeats}"
     return frame
 

@@ -105,6 +105,7 @@ def _run(
                             part.pairs,
                             method,
                             fuse_cell,
+                            notes=(part.split, *part.notes),
                             device=options.device,
                             redo=options.redo,
                             progress=_progress(task),
@@ -140,11 +141,13 @@ def _run(
 
 @dataclass(frozen=True)
 class _Part:
-    """The pairs of one data set that a run works on."""
+    """The pairs of one data set that a run works on, and what is to be said of them."""
 
     name: str
     title: str
     pairs: tuple[Pair, ...]
+    split: str
+    notes: tuple[str, ...]
 
 
 def _pairs(wanted: DatasetSettings, options: Options, board: Board, outcome: Outcome) -> _Part | None:
@@ -166,7 +169,7 @@ def _pairs(wanted: DatasetSettings, options: Options, board: Board, outcome: Out
         board.end(board.add(title, "", "data"), "failed", str(error))
         outcome.refused.append(str(error))
         return None
-    return _Part(wanted.name, title, pairs)
+    return _Part(wanted.name, title, pairs, f"{wanted.part} part of {dataset.split}", dataset.notes)
 
 
 def _rendered(root: Path, settings: dict[str, Any]) -> Path:
@@ -201,7 +204,7 @@ def _cell(task: Task, cell: Cell, board: Board, outcome: Outcome) -> Iterator[Ta
 
 
 def _block(part: _Part, labels: Sequence[str], experiment: Experiment, options: Options) -> tables.Block:
-    block = tables.Block(part.title, len(part.pairs), fingerprint(part.pairs))
+    block = tables.Block(part.title, len(part.pairs), fingerprint(part.pairs), part.split)
     for label, method in zip(labels, experiment.methods, strict=True):
         cell = Cell(options.out, part.title, label, "score")
         row = tables.Row(label, None, ranked=method.name not in SOURCES)
@@ -218,7 +221,9 @@ def _block(part: _Part, labels: Sequence[str], experiment: Experiment, options: 
         elif not {pair.name for pair in part.pairs} <= set(manifest.items):
             row.status = "scored on fewer images; run score again"
         else:
-            row.scores, row.notes = stages.read_scores(cell, part.pairs), manifest.notes
+            row.scores, row.notes = stages.read_scores(cell, part.pairs), list(manifest.notes)
+            if fuse and fuse.recipe.get("settings", {}).get("official weights") is False:
+                row.notes.append(tables.OTHER_WEIGHTS)
         block.rows.append(row)
     return block
 

@@ -32,6 +32,7 @@ def fuse(
     settings: MethodSettings,
     cell: Cell,
     *,
+    notes: Iterable[str] = (),
     device: str = "auto",
     redo: bool = False,
     progress: Progress = lambda done, of: None,
@@ -43,6 +44,7 @@ def fuse(
         pairs: What to fuse.
         settings: The method.
         cell: Where to; pictures that are there and still hold are kept.
+        notes: On the pairs, for the cell's manifest.
         device: Where a network runs.
         redo: Make every picture again.
         progress: Called with (finished, all) after each pair.
@@ -78,7 +80,7 @@ def fuse(
             pictures.write(path[pair.name], fused)
             made += 1
         progress(done, len(pairs))
-    cell.close()
+    cell.close(notes=notes)
     return made
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PAPER = Path(__file__).parents[1] / "results" / "paper" / "table1.csv"
 PAPER_CONVENTION = "tang2022"
 IDS = list(metrics.IDS)
+OTHER_WEIGHTS = "weights are not the authors' own"
 MEASURED, PUBLISHED, DIFFERENCE = "measured", "paper", "difference"
 # The paper's marks for the best, second and third, as CSS that pandas turns into \textbf and \color.
 _MARKS = ("font-weight: bold; color: red", "font-weight: bold; color: blue", "font-weight: bold; color: cyan")
@@ -34,23 +35,24 @@ class Row:
         scores: Per-image metrics; None when the cell has none.
         status: "done", or the reason why there are no scores.
         ranked: Whether it competes; the two sources stand in the table but do not.
-        notes: Which metrics are undefined on how many images.
+        notes: Which metrics are undefined on how many images; `OTHER_WEIGHTS` where it applies.
     """
 
     method: str
     scores: pd.DataFrame | None
     status: str = "done"
     ranked: bool = True
-    notes: Sequence[str] = ()
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Block:
-    """One data set of the table: its title, its rows, the number of images and their fingerprint."""
+    """One data set of the table: its title, the number of images, their fingerprint and split, its rows."""
 
     dataset: str
     images: int
     fingerprint: str
+    split: str = ""
     rows: list[Row] = field(default_factory=list)
 
 
@@ -58,7 +60,7 @@ def table1(blocks: Sequence[Block], score: ScoreSettings) -> pd.DataFrame:
     """Return Table 1 in long form, one row a data set, method and origin.
 
     Columns: dataset, method, origin ("measured", "paper", "difference" = measured - paper), the eight metrics
-    (means over images), ranked, images, convention, size, fingerprint, undefined, status. The paper's rows appear
+    (means over images), ranked, images, convention, size, fingerprint, split, notes, status. The paper's rows appear
     with a data set that the paper has, and only under the paper's convention: other numbers do not compare.
 
     Raises:
@@ -69,15 +71,14 @@ def table1(blocks: Sequence[Block], score: ScoreSettings) -> pd.DataFrame:
     for block in blocks:
         theirs = paper[paper["dataset"] == block.dataset].set_index("method")[IDS]
         about = {"images": block.images, "convention": score.convention, "size": score.size}
-        about["fingerprint"] = block.fingerprint
+        about |= {"fingerprint": block.fingerprint, "split": block.split}
         ours: dict[str, pd.Series[float]] = {}
         for row in block.rows:
             means = pd.Series(np.nan, IDS) if row.scores is None else row.scores[IDS].mean()
             ours[row.method] = means
-            undefined = "; ".join(row.notes)
             rows.append(
                 {"dataset": block.dataset, "method": row.method, "origin": MEASURED, **means}
-                | {"ranked": row.ranked, **about, "undefined": undefined, "status": row.status}
+                | {"ranked": row.ranked, **about, "notes": "; ".join(row.notes), "status": row.status}
             )
         for name, values in theirs.iterrows():
             rows.append({"dataset": block.dataset, "method": name, "origin": PUBLISHED, **values})
@@ -86,7 +87,7 @@ def table1(blocks: Sequence[Block], score: ScoreSettings) -> pd.DataFrame:
                 difference = means - theirs.loc[name]
                 rows.append({"dataset": block.dataset, "method": name, "origin": DIFFERENCE, **difference, **about})
     columns = ["dataset", "method", "origin", *IDS, "ranked", "images", "convention", "size"]
-    return pd.DataFrame(rows, columns=[*columns, "fingerprint", "undefined", "status"])
+    return pd.DataFrame(rows, columns=[*columns, "fingerprint", "split", "notes", "status"])
 
 
 def published() -> pd.DataFrame:
@@ -131,6 +132,8 @@ def to_latex(table: pd.DataFrame, title: str) -> str:
         unicode_to_latex(method) if origin == MEASURED else rf"\textit{{{unicode_to_latex(method)} ({origin})}}"
         for method, origin in zip(shown["method"], shown["origin"], strict=True)
     ]
+    other = shown["notes"].fillna("").str.contains(OTHER_WEIGHTS, regex=False)
+    names = [f"{name} $^*$" if mark else name for name, mark in zip(names, other, strict=True)]
     sets = [unicode_to_latex(name) for name in shown["dataset"]]
     body = shown[IDS].copy()
     body.index = pd.MultiIndex.from_arrays([sets, names])  # unique, as Styler needs it: the origin is in the name
@@ -176,6 +179,8 @@ def _caption(table: pd.DataFrame, title: str) -> str:
         parts.append(f"{row['dataset']}: {row['images']} images, data {str(row['fingerprint'])[:12]}.")
     parts.append("Arrows: higher is better. Best, second and third fusion method in bold red, blue and cyan;")
     parts.append("the sources infrared and visible are not ranked; -- is undefined or failed.")
+    if table["notes"].fillna("").str.contains(OTHER_WEIGHTS, regex=False).any():
+        parts.append(f"* {OTHER_WEIGHTS}.")
     if (table["origin"] == PUBLISHED).any():
         parts.append("Grey rows are the paper's own numbers, on its own unpublished test split, not ours.")
     return str(unicode_to_latex(" ".join(parts)))

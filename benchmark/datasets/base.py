@@ -70,7 +70,7 @@ class Dataset:
         classes: The evaluated classes, in the data set's order.
         train, test: The parts, in the order of their lists.
         split: Where the parts come from, in words.
-        notes: What was left out or mended while reading, with counts; tables and manifests repeat it.
+        notes: What was left out or mended while reading, with counts; manifests repeat it.
     """
 
     name: str

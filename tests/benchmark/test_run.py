@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from rich.console import Console
 
 from benchmark import stages
@@ -80,7 +81,11 @@ def test_the_whole_way(scenes: Path, tmp_path: Path) -> None:
     found = rows(outcome)
     assert found.index.tolist() == ["Infrared", "Average", "Maximum"]
     assert found.loc["Average", ["EN", "SF", "SD", "MI", "VIF", "AG", "SCD", "Q_abf"]].notna().all()
-    assert found.loc["Infrared", "undefined"] == "SCD: undefined on 4 of 4 images"
+    assert found.loc["Infrared", "notes"] == "SCD: undefined on 4 of 4 images"
+    assert (
+        found.loc["Infrared", "split"]
+        == "test part of the folder's own lists: train from train.txt, test from test.txt"
+    )
     fused = sorted((tmp_path / "out/cells/M3FD/Average/fuse").glob("*.png"))
     assert len(fused) == 4
     assert pictures.read(fused[0]).shape == (96, 128)
@@ -369,3 +374,29 @@ def test_a_weightless_network_row_says_why(scenes: Path, tmp_path: Path) -> None
     outcome, _ = go(wanted, options(tmp_path, scenes))
     assert outcome.status == 2
     assert "nowhere is not a folder" in str(rows(outcome).loc["Gone", "status"])
+
+
+def test_weights_of_ones_own_are_told_from_the_authors(scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "from methods.network import NetworkMethod, fill, read_state\n"
+        "from methods.record import Record, WeightFile\n"
+        "from torch import nn\n"
+        "class Net(NetworkMethod):\n"
+        "    name = 'net'\n"
+        "    record = Record('P', 2020, '-', '-', '-', (WeightFile('n.pth'),), 1, 'official outputs')\n"
+        "    def load(self, files):\n"
+        "        network = nn.Conv2d(1, 1, 1)\n"
+        "        fill(network, read_state(files['n.pth']), files['n.pth'])\n"
+        "        return network\n"
+        "    def infer(self, infrared, visible):\n"
+        "        return self.network(self.tensor(infrared))[0, 0]\n"
+    )
+    torch.save({"weight": torch.ones(1, 1, 1, 1), "bias": torch.zeros(1)}, tmp_path / "n.pth")
+    wanted = experiment("infrared")
+    wanted.methods.append(MethodSettings(f"{tmp_path}/net.py:Net", weights=str(tmp_path / "n.pth"), label="Net"))
+    wanted.methods.append(MethodSettings(f"{tmp_path}/net.py:Net", weights=str(tmp_path / "gone.pth"), label="Gone"))
+    outcome, _ = go(wanted, options(tmp_path, scenes))
+    found = rows(outcome)
+    assert found.loc["Net", "EN"] == found.loc["Infrared", "EN"]
+    assert "weights are not the authors' own" in str(found.loc["Net", "notes"])
+    assert "gone.pth is not there" in str(found.loc["Gone", "status"])

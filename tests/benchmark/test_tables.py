@@ -23,7 +23,7 @@ def scores(*values: float) -> pd.DataFrame:
 
 
 def table(*rows: Row, dataset: str = "Synthetic", convention: str = "tang2022") -> pd.DataFrame:
-    block = Block(dataset, 2, "0123456789abcdef", list(rows))
+    block = Block(dataset, 2, "0123456789abcdef", rows=list(rows))
     return tables.table1([block], ScoreSettings(convention=convention))
 
 
@@ -38,7 +38,7 @@ def test_an_undefined_image_is_left_out_of_the_mean_and_said() -> None:
     frame.loc[0, "SCD"] = np.nan
     found = table(Row("a", frame, notes=["SCD: undefined on 1 of 2 images"]))
     assert found.loc[0, "SCD"] == 3.0
-    assert found.loc[0, "undefined"] == "SCD: undefined on 1 of 2 images"
+    assert found.loc[0, "notes"] == "SCD: undefined on 1 of 2 images"
 
 
 def test_the_papers_rows_stand_beside_ours_with_the_difference() -> None:
@@ -78,6 +78,7 @@ def latex() -> str:
         Row(AWKWARD, scores(5.0)),
         Row("DenseFuse", scores(4.5)),
         Row("broken", None, status="no weights"),
+        Row("Retrained", scores(4.0), notes=[tables.OTHER_WEIGHTS]),
         dataset="M3FD",
     )
     other = table(Row("DenseFuse", scores(0.1)), dataset="Two_folders & more")
@@ -89,6 +90,8 @@ def test_latex_has_the_papers_marks(latex: str) -> None:
     assert r"\bfseries \color{blue} 4.5000" in latex
     assert r"\textit{MoE-Fusion (paper)}" in latex
     assert r"\textit{DenseFuse (difference)}" in latex
+    assert "Retrained $^*$" in latex
+    assert "* weights are not the authors' own" in latex
     assert "-1.9134" in latex  # 4.5 - 6.4134
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
         assert rule in latex
