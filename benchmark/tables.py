@@ -87,7 +87,7 @@ def table1(blocks: Sequence[Block], score: ScoreSettings) -> pd.DataFrame:
                 difference = means - theirs.loc[name]
                 rows.append({"dataset": block.dataset, "method": name, "origin": DIFFERENCE, **difference, **about})
     columns = ["dataset", "method", "origin", *IDS, "ranked", "images", "convention", "size"]
-    return pd.DataFrame(rows, columns=[*columns, "fingerprint", "split", "notes", "status"])
+    return pd.DataFrame(rows, columns=[*columns, "fingerprint", "split", "notes", "status"]).astype({"images": "Int64"})
 
 
 def published() -> pd.DataFrame:

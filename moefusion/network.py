@@ -15,7 +15,7 @@ from moefusion.losses import load_balance
 _WIDTH = 16  # channels of an encoder's layer and of a local expert's output
 _DENSE = 4 * _WIDTH
 _LOCAL_PARTS = ("foreground", "background")
-_LOAD_COEFFICIENTS = {"local_foreground": 0.01, "local_background": 0.01, "global": 0.02}
+LOAD_COEFFICIENTS = {"local_foreground": 0.01, "local_background": 0.01, "global": 0.02}
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class FusionNetwork(nn.Module):
         else:
             fused = self.decoder(scene)
         gates = {name: part.routing.gates for name, part in mixed.items()}
-        losses = {name: _LOAD_COEFFICIENTS[name] * load_balance(*part.routing) for name, part in mixed.items()}
+        losses = {name: LOAD_COEFFICIENTS[name] * load_balance(*part.routing) for name, part in mixed.items()}
         return FusionOutput(fused=fused, attention=attention, gates=gates, load_losses=losses)
 
     def local_expert_features(
@@ -190,7 +190,7 @@ class FusionNetwork(nn.Module):
     def _features(
         self, infrared: Tensor, visible: Tensor, attention_infrared: Tensor | None, attention_visible: Tensor | None
     ) -> tuple[list[Tensor], Tensor | None]:
-        _check_pair(infrared, visible)
+        check_pair(infrared, visible)
         attention = self._attention(infrared, attention_infrared, attention_visible)
         return [self.encoder["visible"](visible), self.encoder["infrared"](infrared)], attention
 
@@ -237,7 +237,12 @@ def _masked(dense: list[Tensor], weight: Tensor) -> list[Tensor]:
     return [features[:, -_WIDTH:] * weight for features in dense]
 
 
-def _check_pair(infrared: Tensor, visible: Tensor) -> None:
+def check_pair(infrared: Tensor, visible: Tensor) -> None:
+    """Refuse images that are not two batches (N, 1, H, W) of one shape.
+
+    Raises:
+        ValueError: They are not.
+    """
     for name, image in (("infrared", infrared), ("visible", visible)):
         if image.ndim != 4 or image.shape[1] != 1 or image.numel() == 0:
             raise ValueError(f"{name}: expected shape (N, 1, H, W), none of them 0, got {tuple(image.shape)}.")

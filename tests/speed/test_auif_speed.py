@@ -1,11 +1,25 @@
-"""AUIF against the original's order of computation, as a ratio in one run."""
+"""AUIF against the original's order of computation, as a ratio in one run: `pytest tests/speed -s`.
+
+On one thread: two that wait for each other measure what else the machine does.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
+import torch
 
 from methods.auif import AUIF
 from tests.methods.test_auif import pictures, states, straightforward, write
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def _seconds(work: Callable[[], object], times: int) -> float:

@@ -1,0 +1,145 @@
+"""What a model trains on: samples from any data set, brought to one size, in an order that a seed fixes."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+
+class Sample(NamedTuple):
+    """A pair of images and what is in it.
+
+    Attributes:
+        infrared, visible: (1, H, W), float, luma on the scale [0, 1].
+        boxes: (K, 4), x0 y0 x1 y1 in pixels, x0 < x1 and y0 < y1; K may be 0.
+        labels: (K,), whole numbers from 1 to the number of classes; 0 is the background's.
+    """
+
+    infrared: Tensor
+    visible: Tensor
+    boxes: Tensor
+    labels: Tensor
+
+
+class Samples(Protocol):
+    """Any data set with a length whose items are `Sample`s: a torch `Dataset`, or a list."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
+class Batch(NamedTuple):
+    """Samples of one size, (N, 1, H, W); boxes and labels are one tensor an image."""
+
+    infrared: Tensor
+    visible: Tensor
+    boxes: list[Tensor]
+    labels: list[Tensor]
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
+        return Batch(
+            self.infrared.to(device, non_blocking=True),
+            self.visible.to(device, non_blocking=True),
+            [boxes.to(device) for boxes in self.boxes],
+            [labels.to(device) for labels in self.labels],
+        )
+
+
+class SampleError(ValueError):
+    """A sample that cannot be trained on; its message is one line."""
+
+    def __init__(self, message: str) -> None:
+        # A DataLoader's worker raises the error anew with its whole traceback as the message.
+        super().__init__(message.strip().splitlines()[-1].partition("SampleError: ")[2] or message)
+
+
+class PreparedSamples(Dataset[Sample]):
+    """A data set whose samples are checked and brought to one size."""
+
+    def __init__(self, data: Samples, classes: int, size: tuple[int, int] | None) -> None:
+        """Wrap a data set; size is (H, W), None leaves the images as they are."""
+        self.data = data
+        self.classes = classes
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a sample.
+
+        Raises:
+            SampleError: It cannot be trained on.
+        """
+        sample = self.data[index]
+        wrong = _wrong(sample, self.classes)
+        if wrong:
+            raise SampleError(f"sample {index}: {wrong}")
+        infrared, visible, boxes, labels = sample
+        sample = Sample(infrared.float(), visible.float(), boxes.float(), labels.long())
+        return sample if self.size is None else resize(sample, self.size)
+
+
+def resize(sample: Sample, size: tuple[int, int]) -> Sample:
+    """Return the sample with images of another size (H, W), bilinear with antialiasing, and its boxes moved along."""
+    height, width = sample.infrared.shape[1:]
+    if (height, width) == size:
+        return sample
+    infrared, visible = (
+        F.interpolate(image[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+        for image in (sample.infrared, sample.visible)
+    )
+    scale = sample.boxes.new_tensor([size[1] / width, size[0] / height] * 2)
+    return Sample(infrared, visible, sample.boxes * scale, sample.labels)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Return samples as one batch.
+
+    Raises:
+        SampleError: Their sizes differ.
+    """
+    sizes = {tuple(sample.infrared.shape[1:]) for sample in samples}
+    if len(sizes) > 1:
+        raise SampleError(f"images of one batch: expected one size, got {sorted(sizes)}. Set TrainingConfig.resize.")
+    return Batch(
+        torch.stack([sample.infrared for sample in samples]),
+        torch.stack([sample.visible for sample in samples]),
+        [sample.boxes for sample in samples],
+        [sample.labels for sample in samples],
+    )
+
+
+def epoch_order(samples: int, batch: int, *, repeat: int, seed: int) -> Tensor:
+    """Return the indices of each batch of an epoch, (steps, batch).
+
+    Every sample comes `repeat` times; the last batch is filled up from the epoch's start.
+    """
+    order = torch.randperm(samples * repeat, generator=torch.Generator().manual_seed(seed)) % samples
+    steps = -(-len(order) // batch)
+    return order.repeat(-(-steps * batch // len(order)))[: steps * batch].view(steps, batch)
+
+
+def _wrong(sample: Sample, classes: int) -> str | None:
+    """Return what is wrong with a sample, or None."""
+    infrared, visible, boxes, labels = sample
+    for name, image in (("infrared", infrared), ("visible", visible)):
+        if image.ndim != 3 or image.shape[0] != 1 or image.numel() == 0 or not image.is_floating_point():
+            return f"{name}: expected a float image (1, H, W), got {tuple(image.shape)} of {image.dtype}."
+        # Written so that a NaN is refused as well.
+        if not bool(((image >= 0) & (image <= 1)).all()):
+            return f"{name}: expected values in [0, 1], got {image.min().item():g} to {image.max().item():g}."
+    if infrared.shape != visible.shape:
+        return f"infrared is {tuple(infrared.shape)} but visible is {tuple(visible.shape)}; expected one size."
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or labels.shape != boxes.shape[:1]:
+        return f"expected boxes (K, 4) and labels (K,), got {tuple(boxes.shape)} and {tuple(labels.shape)}."
+    if not bool((boxes[:, 2:] > boxes[:, :2]).all()) or not bool(boxes.isfinite().all()):
+        return f"boxes: expected x0 < x1 and y0 < y1 in all, got {boxes.tolist()}."
+    if labels.is_floating_point() or not bool(((labels >= 1) & (labels <= classes)).all()):
+        return f"labels: expected whole numbers from 1 to {classes}, got {labels.tolist()}."
+    return None

@@ -1,0 +1,151 @@
+"""The whole model: the auxiliary detectors' attention, and the fusion network that follows it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from moefusion.backbones import DetectorConfig
+from moefusion.config import FusionConfig
+from moefusion.data import Batch
+from moefusion.detectors import AttentionMaps, AuxiliaryDetectors, Target
+from moefusion.distributed import total_over_processes, world_size
+from moefusion.experts import Mixed, Mixture, Routing
+from moefusion.losses import cv_squared, foreground_mask, fusion_loss
+from moefusion.network import LOAD_COEFFICIENTS, FusionNetwork, FusionOutput
+
+
+class TrainingLosses(NamedTuple):
+    """What a training step learns from.
+
+    Attributes:
+        total: The sum to minimise, a scalar.
+        terms: Its terms without gradients, scalars: "pixel", "gradient" (not yet times alpha), "load", and the
+            detectors' as `AuxiliaryDetectors.losses` names them.
+        gates: As in `FusionOutput`, without gradients.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+    gates: dict[str, Tensor]
+
+
+class MoEFusion(nn.Module):
+    """MoE-Fusion: fuses infrared and visible images, with the auxiliary detectors' attention.
+
+    A new model is in training mode; call `eval()` before fusing. Where the fusion network uses no attention
+    (`local_experts=False`), there are no detectors.
+
+    Reference:
+        Cao, Sun, Zhu and Hu, "Multi-modal Gated Mixture of Local-to-Global Experts for Dynamic Image Fusion", 2023.
+    """
+
+    def __init__(
+        self,
+        fusion: FusionConfig | None = None,
+        detector: DetectorConfig | None = None,
+        classes: int = 1,
+        *,
+        initialise: bool = True,
+    ) -> None:
+        """Build the model.
+
+        Args:
+            fusion: The fusion network's settings; the paper's without.
+            detector: The auxiliary detectors' settings; the paper's without.
+            classes: How many classes the detectors learn, without the background.
+            initialise: Load the weights that `detector` names; without, a checkpoint will fill them.
+
+        Raises:
+            ValueError: The detectors' weights cannot be had or do not fit, or there is no class.
+        """
+        super().__init__()
+        if type(classes) is not int or classes < 1:
+            raise ValueError(f"classes: expected a whole number from 1, got {classes!r}.")
+        self.classes = classes
+        self.fusion_config = fusion or FusionConfig.paper()
+        self.detector_config = detector or DetectorConfig.paper()
+        self.fusion = FusionNetwork(self.fusion_config)
+        self.detectors: AuxiliaryDetectors | None = None
+        if self.fusion_config.uses_attention:
+            self.detectors = AuxiliaryDetectors(self.detector_config, classes, initialise=initialise)
+
+    def forward(self, infrared: Tensor, visible: Tensor) -> FusionOutput:
+        """Return the fused images; of the detectors only backbones and attention run.
+
+        Args:
+            infrared, visible: (N, 1, H, W), luma on the scale [0, 1]. Any H and W will do.
+
+        Raises:
+            ValueError: The shapes do not fit.
+        """
+        maps: AttentionMaps | tuple[()] = ()
+        if self.detectors is not None:
+            with torch.no_grad():
+                maps = self.detectors.attention(infrared, visible)
+        output: FusionOutput = self.fusion(infrared, visible, *maps)
+        return output
+
+    def training_losses(self, batch: Batch, *, noise: Mapping[str, Tensor] | None = None) -> TrainingLosses:
+        """Return the sum of the fusion losses and of both detectors' losses.
+
+        The fusion loss does not reach the detectors. Under autocast only the detectors' backbones and attention
+        are computed in low precision: the fused image and its gates stay float32, for eight bits of precision
+        are those of a stored picture, and less than what its gradient needs.
+
+        Args:
+            batch: Images and objects.
+            noise: Draws for the gates, as `FusionNetwork.forward` takes them.
+
+        Raises:
+            ValueError: The batch does not fit, or the model is not in training mode.
+        """
+        infrared, visible = batch.infrared, batch.visible
+        detection: dict[str, Tensor] = {}
+        maps: tuple[Tensor, ...] = ()
+        if self.detectors is not None:
+            targets = [Target(boxes=b, labels=n) for b, n in zip(batch.boxes, batch.labels, strict=True)]
+            maps, detection = self.detectors.train_on(infrared, visible, targets)
+        with torch.autocast(infrared.device.type, enabled=False), _routings(self.fusion) as routings:
+            output: FusionOutput = self.fusion(
+                infrared, visible, *(each.detach().float() for each in maps), noise=noise
+            )
+            mask = foreground_mask(batch.boxes, (infrared.shape[2], infrared.shape[3]))
+            load = _common_load_loss(routings) if routings and world_size() > 1 else output.load_loss
+            alpha = self.fusion_config.alpha
+            fusion = fusion_loss(output.fused, infrared, visible, mask, load, alpha=alpha)
+        total = sum(detection.values(), start=fusion.total)
+        terms = {"pixel": fusion.pixel, "gradient": fusion.gradient, "load": fusion.load, **detection}
+        return TrainingLosses(
+            total,
+            {name: term.detach() for name, term in terms.items()},
+            {name: gates.detach() for name, gates in output.gates.items()},
+        )
+
+
+def _common_load_loss(routings: Mapping[str, Routing]) -> Tensor:
+    """Return L_load of the batch that all processes share: a small part of it alone is never balanced."""
+    losses = []
+    for name, (gates, load) in routings.items():
+        importance = total_over_processes(gates.sum(dim=0))
+        losses.append(LOAD_COEFFICIENTS[name] * (cv_squared(importance) + cv_squared(total_over_processes(load))))
+    return torch.stack(losses).sum()
+
+
+@contextmanager
+def _routings(network: FusionNetwork) -> Iterator[dict[str, Routing]]:
+    """Collect what the gates decide while the network runs, under the gates' names."""
+    seen: dict[str, Routing] = {}
+    names = iter(network.gate_names)
+
+    def remember(mixture: nn.Module, sources: object, mixed: Mixed) -> None:
+        seen[next(names)] = mixed.routing
+
+    hooks = [part.register_forward_hook(remember) for part in network.modules() if isinstance(part, Mixture)]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
