@@ -155,7 +155,9 @@ def to_latex(table: pd.DataFrame, title: str) -> str:
         caption=_caption(shown, title),
         label="tab:table1",
     )
-    return "% needs \\usepackage{booktabs, multirow, xcolor}\n" + latex
+    # The line under the last block would double the rule that ends the table.
+    before, _, after = latex.rpartition(f"\\cline{{1-{len(IDS) + 2}}}\n")
+    return "% needs \\usepackage{booktabs, multirow, xcolor}\n" + before + after
 
 
 def write(folder: Path, table: pd.DataFrame, title: str) -> None:
