@@ -115,6 +115,46 @@ class TableOne(Work):
 
 
 @dataclass
+class Train:
+    """Train MoE-Fusion on an experiment's training pairs; goes on where it was stopped."""
+
+    experiment: Positional[Annotated[str, arg(metavar="EXPERIMENT")]]
+    """An experiment that comes with the benchmark, or a TOML file; its [train] says how."""
+
+    data_root: Path = Path("data")
+    """The folder that holds the data sets' folders."""
+
+    out: Path | None = None
+    """Where the model goes, as moefusion/DATASET/model.safetensors; results/EXPERIMENT when not given."""
+
+    limit: int | None = None
+    """Only the first pairs of each data set."""
+
+    device: str = "auto"
+    """Where to train: auto, cpu, cuda."""
+
+    redo: bool = False
+    """Remove an earlier training and begin again."""
+
+    def __call__(self, console: Console) -> int:
+        """Train; return the exit status."""
+        from benchmark import experiment
+        from benchmark.run import Options, train
+
+        wanted = experiment.read(self.experiment)
+        options = Options(
+            out=self.out or Path("results") / wanted.name,
+            data_root=self.data_root,
+            limit=self.limit,
+            device=self.device,
+            redo=self.redo,
+        )
+        for model in train(wanted, options):
+            console.print(f"written: {model}; fuse with it by --methods moefusion:{model}", soft_wrap=True)
+        return 0
+
+
+@dataclass
 class Demo:
     """Run the whole way on synthetic street scenes: no data set, weights or network needed."""
 
@@ -271,6 +311,7 @@ Command = Annotated[
     | Annotated[Fuse, subcommand("fuse")]
     | Annotated[Score, subcommand("score")]
     | Annotated[TableOne, subcommand("table")]
+    | Annotated[Train, subcommand("train")]
     | Annotated[List, subcommand("list")]
     | Annotated[Check, subcommand("check")]
     | Annotated[Weights, subcommand("weights")]

@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -54,7 +54,8 @@ def method(text: str) -> MethodSettings:
     """Return the method that a command line names.
 
     Args:
-        text: [LABEL=]NAME[:VARIANT], [LABEL=]folder:PATH, or [LABEL=]path/to/file.py:Class.
+        text: [LABEL=]NAME[:VARIANT], [LABEL=]folder:PATH, [LABEL=]moefusion:CHECKPOINT, or
+            [LABEL=]path/to/file.py:Class.
     """
     label, equals, rest = text.partition("=")
     if not equals:
@@ -64,6 +65,8 @@ def method(text: str) -> MethodSettings:
         raise InputError(f"method {text!r}: expected [LABEL=]NAME[:VARIANT], folder:PATH or path/to/file.py:Class")
     if name == "folder":
         return MethodSettings(name="folder", weights=detail or None, label=label or Path(detail).name)
+    if name == "moefusion":
+        return MethodSettings(name="moefusion", weights=detail or None, label=label)
     if rest.rpartition(":")[0].endswith(".py"):
         return MethodSettings(name=rest, label=label)
     return MethodSettings(name=name, variant=detail or None, label=label)
@@ -92,6 +95,23 @@ class ScoreSettings:
 
 
 @dataclass(config=_STRICT)
+class TrainSettings:
+    """How MoE-Fusion is trained on an experiment's training parts.
+
+    Attributes:
+        preset: What `fusion` and `training` start from: "paper" or "public".
+        fusion: Fields of `moefusion.FusionConfig` that differ.
+        detector: Fields of `moefusion.DetectorConfig` that differ; weights may be the text "none".
+        training: Fields of `moefusion.TrainingConfig` that differ.
+    """
+
+    preset: Literal["paper", "public"] = "paper"
+    fusion: dict[str, Any] = field(default_factory=dict)
+    detector: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(config=_STRICT)
 class Experiment:
     """What one run does; a method is a table of settings or a text as on the command line."""
 
@@ -101,6 +121,7 @@ class Experiment:
         Annotated[MethodSettings, BeforeValidator(lambda text: method(text) if isinstance(text, str) else text)]
     ]
     score: ScoreSettings = field(default_factory=ScoreSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
     name: str = ""
 
 

@@ -1,6 +1,7 @@
 """One run: every data set, every method, stage after stage; what fails says why and stops nothing else."""
 
 import inspect
+import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from benchmark.board import Board, Task
 from benchmark.datasets import synthetic
 from benchmark.datasets.base import Pair, fingerprint
 from benchmark.experiment import DatasetSettings, Experiment, MethodSettings
-from benchmark.store import Cell
+from benchmark.store import Cell, slug
 from metrics.errors import InputError, unknown
 
 STAGES = ("fuse", "score")
@@ -79,6 +80,34 @@ def run(
     options.out.mkdir(parents=True, exist_ok=True)
     with _locked(options.out):
         return _run(experiment, labels, options, stage, console or Console())
+
+
+def train(experiment: Experiment, options: Options) -> list[Path]:
+    """Train MoE-Fusion on each data set's training part; return the models' files.
+
+    Raises:
+        InputError: A data set, a setting or an earlier checkpoint cannot be used.
+    """
+    from benchmark import training
+
+    _check_names(experiment)
+    options.out.mkdir(parents=True, exist_ok=True)
+    models = []
+    with _locked(options.out):
+        for wanted in experiment.datasets:
+            dataset = _loaded(wanted, options)
+            folder = options.out / "moefusion" / slug(wanted.title or dataset.title)
+            models.append(
+                training.train(
+                    dataset.train[: options.limit],
+                    dataset.classes,
+                    experiment.train,
+                    folder,
+                    device=options.device,
+                    redo=options.redo,
+                )
+            )
+    return models
 
 
 def _run(
@@ -151,15 +180,9 @@ class _Part:
 
 
 def _pairs(wanted: DatasetSettings, options: Options, board: Board, outcome: Outcome) -> _Part | None:
-    known = datasets.record(wanted.name)
-    title = wanted.title or known.title
+    title = wanted.title or datasets.record(wanted.name).title
     try:
-        if wanted.name == "synthetic":
-            root = _rendered(options.out / "data" / known.folder, wanted.options)
-            dataset = datasets.load(wanted.name, root)
-        else:
-            root = options.data_root / (wanted.root or known.folder)
-            dataset = datasets.load(wanted.name, root, **wanted.options)
+        dataset = _loaded(wanted, options)
         pairs: tuple[Pair, ...] = {"train": dataset.train, "test": dataset.test}[wanted.part][: options.limit]
         if not pairs:
             raise InputError(f"the {wanted.part} part of {title} is empty")
@@ -170,6 +193,13 @@ def _pairs(wanted: DatasetSettings, options: Options, board: Board, outcome: Out
         outcome.refused.append(str(error))
         return None
     return _Part(wanted.name, title, pairs, f"{wanted.part} part of {dataset.split}", dataset.notes)
+
+
+def _loaded(wanted: DatasetSettings, options: Options) -> datasets.Dataset:
+    folder = wanted.root or datasets.record(wanted.name).folder
+    if wanted.name == "synthetic":
+        return datasets.load(wanted.name, _rendered(options.out / "data" / folder, wanted.options))
+    return datasets.load(wanted.name, options.data_root / folder, **wanted.options)
 
 
 def _rendered(root: Path, settings: dict[str, Any]) -> Path:
@@ -274,6 +304,9 @@ def _progress(task: Task) -> Callable[[int, int], None]:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
+    if int(os.environ.get("RANK", "0")):
+        yield  # one of torchrun's processes beside the first, which holds the lock for all
+        return
     lock = FileLock(out / ".lock")
     try:
         lock.acquire(timeout=0)

@@ -30,7 +30,7 @@ class NetworkMethod(Method):
 
     def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
         super().__init__(variant=variant, weights=weights, device=device)
-        self.device = _device(device)
+        self.device = usable_device(device)
         self.files = _weights.locate(self.name, self.record, self.variant, weights)
         self.network = self.load(self.files).to(self.device).eval().requires_grad_(False)
 
@@ -100,7 +100,12 @@ def fill(network: nn.Module, state: Mapping[str, Any], path: Path) -> None:
             raise InputError(f"{path}: {name} holds numbers that are not finite; fetch it again")
 
 
-def _device(name: str) -> torch.device:
+def usable_device(name: str) -> torch.device:
+    """Return the device of a name; "auto" is a GPU, or the CPU where there is none.
+
+    Raises:
+        InputError: It cannot be used.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -26,6 +26,7 @@ BUILT_IN = {
     "swinfuse": "methods.swinfuse:SwinFuse",
     "ydtr": "methods.ydtr:YDTR",
     "tardal": "methods.tardal:TarDAL",
+    "moefusion": "methods.moefusion:MoEFusion",
     "folder": "methods.folder:Folder",
 }
 ENTRY_POINTS = "ivif.methods"

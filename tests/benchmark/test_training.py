@@ -1,0 +1,141 @@
+"""Training MoE-Fusion from an experiment, and fusing with what was trained."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+import methods
+from benchmark import experiment
+from benchmark.datasets import synthetic
+from metrics.errors import InputError
+from run_benchmark import main
+
+EXPERIMENT = """
+title = "Tiny"
+methods = ["average"]
+
+[[datasets]]
+name = "m3fd"
+
+[train.fusion]
+local_gate_grid = [6, 8]
+global_gate_grid = [6, 8]
+
+[train.detector]
+backbone = "small"
+
+[train.training]
+epochs = 1
+batch = 2
+resize = [64, 96]
+workers = 0
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads that wait for each other cost more than these small networks gain."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an experiment and its data."""
+    folder = tmp_path_factory.mktemp("training")
+    synthetic.write(folder / "data/M3FD", layout="m3fd", train=3, test=2, seed=1, size=(128, 96))
+    (folder / "tiny.toml").write_text(EXPERIMENT)
+    return folder
+
+
+def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
+    line = ["run_benchmark.py", arguments[0], str(folder / "tiny.toml"), *arguments[1:]]
+    line += ["--data-root", str(folder / "data"), "--out", str(folder / "out")]
+    monkeypatch.setattr(sys, "argv", line)
+    return main()
+
+
+def test_trained_stopped_resumed_and_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(monkeypatch, folder, "train") == 0
+    model = folder / "out/moefusion/M3FD/model.safetensors"
+    log = folder / "out/moefusion/M3FD/train.csv"
+    assert len(pd.read_csv(log)) == 2  # three samples in batches of two
+    before = log.read_bytes()
+    assert call(monkeypatch, folder, "train") == 0, "a finished training is kept"
+    assert log.read_bytes() == before
+
+    assert call(monkeypatch, folder, "run", "--workers", "1", "--methods", "average", f"moefusion:{model}") == 0
+    found = pd.read_csv(folder / "out/table1.csv")
+    mine = found[(found["origin"] == "measured") & (found["method"] == "MoE-Fusion")].iloc[0]
+    assert mine["EN"] > 0
+    difference = found[found["origin"] == "difference"]
+    assert difference["method"].tolist() == ["MoE-Fusion"]  # its row in the paper
+    raw = methods.create("moefusion", weights=model).raw(*[torch.zeros(37, 53, dtype=torch.uint8).numpy()] * 2)
+    assert raw.shape == (37, 53)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("epochs = 1", "epoch = 1", "unknown setting 'epoch' of TrainingConfig; known: epochs, batch"),
+        ("epochs = 1", "epochs = 0", "TrainingConfig.epochs: expected a whole number from 1, got 0"),
+        ('backbone = "small"', 'backbone = "tiny"', "unknown DetectorConfig.backbone 'tiny'"),
+        ("local_gate_grid = [6, 8]", "top_k = 9", "top_k"),
+        ("batch = 2", "batch = 3", "was made with batch 2, but this run has 3"),
+    ],
+)
+def test_settings_that_cannot_be_used(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    old: str,
+    new: str,
+    said: str,
+) -> None:
+    assert call(monkeypatch, folder, "train") == 0  # so that there is a checkpoint that may not fit
+    text = EXPERIMENT.replace(old, new)
+    assert text != EXPERIMENT
+    (folder / "tiny.toml").write_text(text)
+    status = call(monkeypatch, folder, "train")
+    (folder / "tiny.toml").write_text(EXPERIMENT)
+    complaint = capfd.readouterr().err
+    assert status == 2
+    assert complaint.startswith("error: ")
+    assert said in complaint
+
+
+def test_fusing_needs_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no published weights; train it"):
+        methods.create("moefusion")
+    with pytest.raises(InputError, match="gone.safetensors is no file"):
+        methods.create("moefusion", weights=tmp_path / "gone.safetensors")
+    (tmp_path / "bad.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
+    with pytest.raises(InputError, match="bad.safetensors is damaged"):
+        methods.create("moefusion", weights=tmp_path / "bad.safetensors")
+
+
+def test_a_data_set_without_boxes_cannot_train_it(tmp_path: Path) -> None:
+    from benchmark import training
+
+    with pytest.raises(InputError, match="the training part is empty"):
+        training.train((), ("car",), experiment.TrainSettings(), tmp_path)
+
+
+def test_a_damaged_picture_is_one_line_from_a_loading_worker_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "data", tmp_path / "data")
+    for path in (tmp_path / "data/M3FD/Vis").glob("*.png"):
+        path.write_bytes(path.read_bytes()[:-2000])
+    (tmp_path / "tiny.toml").write_text(EXPERIMENT.replace("workers = 0", "workers = 1"))
+    assert call(monkeypatch, tmp_path, "train") == 2
+    complaints = [line for line in capfd.readouterr().err.splitlines() if line]
+    assert len(complaints) == 1
+    assert re.fullmatch(r"error: .*Vis/\d+\.png cannot be decoded .*", complaints[0])
