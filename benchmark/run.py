@@ -18,7 +18,8 @@ from benchmark import datasets, stages, tables
 from benchmark.board import Board, Task
 from benchmark.datasets import synthetic
 from benchmark.datasets.base import Pair, fingerprint
-from benchmark.experiment import DatasetSettings, Experiment, MethodSettings
+from benchmark.experiment import DatasetSettings, Experiment, MethodSettings, ScoreSettings
+from benchmark.experiment import method as parse
 from benchmark.store import Cell, slug
 from metrics.errors import InputError, unknown
 
@@ -88,7 +89,7 @@ def train(experiment: Experiment, options: Options) -> list[Path]:
     Raises:
         InputError: A data set, a setting or an earlier checkpoint cannot be used.
     """
-    from benchmark import training
+    from benchmark import training  # not above: it takes torch seconds to load, which the other stages need not
 
     _check_names(experiment)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -117,45 +118,15 @@ def _run(
     working = [name for name in STAGES if stage in (None, name)]
     with Board(working, console) as board:
         parts = [part for wanted in experiment.datasets if (part := _pairs(wanted, options, board, outcome))]
-        plan = {
-            (part.title, label, name): board.add(part.title, label, name)
+        rows = [
+            (part, method, {name: _Work(board, outcome, board.add(part.title, label, name)) for name in working})
             for part in parts
-            for label in labels
-            for name in working
-        }
-        for part in parts:
-            for label, method in zip(labels, experiment.methods, strict=True):
-                fuse_cell, score_cell = (Cell(options.out, part.title, label, name) for name in STAGES)
-                fused = True
-                if "fuse" in working:
-                    with _cell(plan[part.title, label, "fuse"], fuse_cell, board, outcome) as task:
-                        made = stages.fuse(
-                            part.name,
-                            part.pairs,
-                            method,
-                            fuse_cell,
-                            notes=(part.split, *part.notes),
-                            device=options.device,
-                            redo=options.redo,
-                            progress=_progress(task),
-                        )
-                        task.state = "done" if made else "kept"
-                    fused = task.state != "failed"
-                if "score" in working and not fused:
-                    score_cell.fail("not fused")  # or an earlier run's rows would pass for this one's
-                    board.end(plan[part.title, label, "score"], "skipped", "not fused")
-                elif "score" in working:
-                    with _cell(plan[part.title, label, "score"], score_cell, board, outcome) as task:
-                        made = stages.score(
-                            part.pairs,
-                            fuse_cell.folder,
-                            experiment.score,
-                            score_cell,
-                            workers=options.workers,
-                            redo=options.redo,
-                            progress=_progress(task),
-                        )
-                        task.state = "done" if made else "kept"
+            for label, method in zip(labels, experiment.methods, strict=True)
+        ]
+        for part, method, work in rows:
+            fused = _fuse(part, method, options, work["fuse"]) if "fuse" in work else True
+            if "score" in work:
+                _score(part, experiment.score, options, work["score"], fused=fused)
     if stage in (None, "table") and parts:
         blocks = [_block(part, labels, experiment, options) for part in parts]
         unscored = [(block.dataset, row) for block in blocks for row in block.rows if row.scores is None]
@@ -166,6 +137,57 @@ def _run(
         tables.write(options.out, table, experiment.title)
         outcome.table = options.out / "table1.csv"
     return outcome
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One cell to be made, and who is told how it ends."""
+
+    board: Board
+    outcome: Outcome
+    task: Task
+
+    def cell(self, out: Path, stage: str) -> Cell:
+        """Return a cell of the same data set and method."""
+        return Cell(out, self.task.dataset, self.task.method, stage)
+
+
+def _fuse(part: "_Part", method: MethodSettings, options: Options, work: _Work) -> bool:
+    """Fuse a part's pairs; return whether it succeeded."""
+    cell = work.cell(options.out, "fuse")
+    with _ending(work, cell):
+        made = stages.fuse(
+            part.name,
+            part.pairs,
+            method,
+            cell,
+            notes=(part.split, *part.notes),
+            device=options.device,
+            redo=options.redo,
+            progress=_progress(work.task),
+        )
+        work.task.state = "done" if made else "kept"
+    return work.task.state != "failed"
+
+
+def _score(part: "_Part", score: ScoreSettings, options: Options, work: _Work, *, fused: bool) -> None:
+    """Score a part's fused pictures, if they were fused."""
+    cell = work.cell(options.out, "score")
+    if not fused:
+        cell.fail("not fused")  # or an earlier run's rows would pass for this one's
+        work.board.end(work.task, "skipped", "not fused")
+        return
+    with _ending(work, cell):
+        made = stages.score(
+            part.pairs,
+            work.cell(options.out, "fuse").folder,
+            score,
+            cell,
+            workers=options.workers,
+            redo=options.redo,
+            progress=_progress(work.task),
+        )
+        work.task.state = "done" if made else "kept"
 
 
 @dataclass(frozen=True)
@@ -213,11 +235,12 @@ def _rendered(root: Path, settings: dict[str, Any]) -> Path:
 
 
 @contextmanager
-def _cell(task: Task, cell: Cell, board: Board, outcome: Outcome) -> Iterator[Task]:
+def _ending(work: _Work, cell: Cell) -> Iterator[None]:
     """Run one cell; what goes wrong in it ends here, with its reason."""
+    task, outcome = work.task, work.outcome
     task.state = "running"
     try:
-        yield task
+        yield
     except InputError as error:
         reason = str(error)
         outcome.refused.append(reason)
@@ -227,10 +250,10 @@ def _cell(task: Task, cell: Cell, board: Board, outcome: Outcome) -> Iterator[Ta
         (cell.folder / "error.txt").write_text(traceback.format_exc())
         outcome.broken.append(f"{cell.dataset}, {cell.method}: {reason}; see {cell.folder / 'error.txt'}")
     else:
-        board.end(task, task.state)
+        work.board.end(task, task.state)
         return
     cell.fail(reason)
-    board.end(task, "failed", reason)
+    work.board.end(task, "failed", reason)
 
 
 def _block(part: _Part, labels: Sequence[str], experiment: Experiment, options: Options) -> tables.Block:
@@ -322,8 +345,6 @@ def with_overrides(
     experiment: Experiment, *, methods: Sequence[str], convention: str | None, size: str | None
 ) -> Experiment:
     """Return an experiment with what the command line sets in place of its own."""
-    from benchmark.experiment import method as parse
-
     score = replace(
         experiment.score,
         convention=convention or experiment.score.convention,

@@ -68,7 +68,9 @@ def train(
         raise InputError("the data set has no boxes; MoE-Fusion's auxiliary detectors need them to learn from")
     if redo:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise InputError(f"--redo under torchrun: processes would wait for no one; remove {folder} by hand")
+            raise InputError(
+                f"--redo under torchrun: its processes would remove it under each other; remove {folder} by hand"
+            )
         shutil.rmtree(folder, ignore_errors=True)
     fusion_base, training_base = (
         (moefusion.FusionConfig.paper(), moefusion.TrainingConfig.paper())
