@@ -258,6 +258,7 @@ def _ending(work: _Work, cell: Cell) -> Iterator[None]:
 
 def _block(part: _Part, labels: Sequence[str], experiment: Experiment, options: Options) -> tables.Block:
     block = tables.Block(part.title, len(part.pairs), fingerprint(part.pairs), part.split)
+    recipe, names = stages.score_recipe(experiment.score), {pair.name for pair in part.pairs}
     for label, method in zip(labels, experiment.methods, strict=True):
         cell = Cell(options.out, part.title, label, "score")
         row = tables.Row(label, None, ranked=method.name not in SOURCES)
@@ -269,9 +270,9 @@ def _block(part: _Part, labels: Sequence[str], experiment: Experiment, options: 
             row.status = "not scored"
         elif manifest.status != "done":
             row.status = manifest.reason or "not finished"
-        elif manifest.recipe != stages.score_recipe(experiment.score):
+        elif manifest.recipe != recipe:
             row.status = "scored by another convention, size or version; run score again"
-        elif not {pair.name for pair in part.pairs} <= set(manifest.items):
+        elif not names <= set(manifest.items):
             row.status = "scored on fewer images; run score again"
         else:
             row.scores, row.notes = stages.read_scores(cell, part.pairs), list(manifest.notes)

@@ -4,14 +4,12 @@ Each reads files and writes files, makes only what is missing, and can be fed fr
 """
 
 import csv
-import functools
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from joblib import Parallel, delayed
 
 import methods
 import metrics
@@ -125,9 +123,8 @@ def score(
     if not table.is_file():  # opening emptied the cell
         rows.clear()
     missing = [pair for pair in pairs if pair.name not in rows]
-    score_one = functools.partial(metrics.evaluate_files, convention=settings.convention, size=settings.pixels)
-    jobs = (delayed(score_one)(pair.infrared, pair.visible, fused / f"{pair.name}.png") for pair in missing)
-    results = Parallel(n_jobs=workers or -1, return_as="generator")(jobs)
+    triples = [(pair.infrared, pair.visible, fused / f"{pair.name}.png") for pair in missing]
+    results = metrics.evaluate_triples(triples, convention=settings.convention, size=settings.pixels, workers=workers)
     try:
         for made, (pair, values) in enumerate(zip(missing, results, strict=True), start=1):
             rows[pair.name] = values

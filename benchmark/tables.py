@@ -132,8 +132,7 @@ def to_latex(table: pd.DataFrame, title: str) -> str:
         unicode_to_latex(method) if origin == MEASURED else rf"\textit{{{unicode_to_latex(method)} ({origin})}}"
         for method, origin in zip(shown["method"], shown["origin"], strict=True)
     ]
-    other = shown["notes"].fillna("").str.contains(OTHER_WEIGHTS, regex=False)
-    names = [f"{name} $^*$" if mark else name for name, mark in zip(names, other, strict=True)]
+    names = [f"{name} $^*$" if mark else name for name, mark in zip(names, _other_weights(shown), strict=True)]
     sets = [unicode_to_latex(name) for name in shown["dataset"]]
     body = shown[IDS].copy()
     body.index = pd.MultiIndex.from_arrays([sets, names])  # unique, as Styler needs it: the origin is in the name
@@ -166,6 +165,10 @@ def write(folder: Path, table: pd.DataFrame, title: str) -> None:
     write_bytes(folder / "table1.tex", to_latex(table, title).encode())
 
 
+def _other_weights(table: pd.DataFrame) -> "pd.Series[bool]":
+    return table["notes"].fillna("").str.contains(OTHER_WEIGHTS, regex=False)
+
+
 def _measured(value: object) -> str:
     return "--" if pd.isna(value) else f"{value:.4f}"  # type: ignore[call-overload]
 
@@ -181,7 +184,7 @@ def _caption(table: pd.DataFrame, title: str) -> str:
         parts.append(f"{row['dataset']}: {row['images']} images, data {str(row['fingerprint'])[:12]}.")
     parts.append("Arrows: higher is better. Best, second and third fusion method in bold red, blue and cyan;")
     parts.append("the sources infrared and visible are not ranked; -- is undefined or failed.")
-    if table["notes"].fillna("").str.contains(OTHER_WEIGHTS, regex=False).any():
+    if _other_weights(table).any():
         parts.append(f"* {OTHER_WEIGHTS}.")
     if (table["origin"] == PUBLISHED).any():
         parts.append("Grey rows are the paper's own numbers, on its own unpublished test split, not ours.")

@@ -10,7 +10,7 @@ from metrics.correlation import sum_of_correlations_of_differences
 from metrics.edges import edge_preservation
 from metrics.errors import InputError
 from metrics.fidelity import visual_information_fidelity
-from metrics.folder import evaluate_folder
+from metrics.folder import evaluate_folder, evaluate_triples
 from metrics.information import entropy, mutual_information
 from metrics.scoring import evaluate, evaluate_files
 
@@ -26,6 +26,7 @@ __all__ = [
     "evaluate",
     "evaluate_files",
     "evaluate_folder",
+    "evaluate_triples",
     "mutual_information",
     "spatial_frequency",
     "standard_deviation",

@@ -1,6 +1,6 @@
 """Scores of a folder of fused pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -41,21 +41,14 @@ def evaluate_folder(
     Raises:
         InputError: A folder or file cannot be used, a fused picture lacks a source, or an option is wrong.
     """
-    convention_of(convention)
-    if size is not None:
-        require_size(size)
-    if workers is not None and workers < 1:
-        raise InputError(f"workers is {workers}; expected at least 1, or nothing for one a core.")
+    _require_options(convention, size, workers)
     infrared, visible, fused = index(infrared_dir), index(visible_dir), index(fused_dir)
     _require_sources(fused, infrared, infrared_dir, "infrared")
     _require_sources(fused, visible, visible_dir, "visible")
 
-    processes = min(workers or cpu_count(), len(fused))
-    score = partial(evaluate_files if processes == 1 else _evaluate_in_worker, convention=convention, size=size)
     rows = []
-    scores = Parallel(n_jobs=processes, return_as="generator")(
-        delayed(score)(infrared[name], visible[name], path) for name, path in fused.items()
-    )
+    triples = [(infrared[name], visible[name], path) for name, path in fused.items()]
+    scores = evaluate_triples(triples, convention=convention, size=size, workers=workers)
     for name, values in zip(fused, scores, strict=True):
         rows.append({"image": name} | values)
         if progress:
@@ -63,6 +56,43 @@ def evaluate_folder(
     frame = pd.DataFrame(rows)
     frame.attrs["unscored"] = sorted((infrared.keys() | visible.keys()) - fused.keys())
     return frame
+
+
+def evaluate_triples(
+    triples: Sequence[tuple[Path, Path, Path]],
+    *,
+    convention: str = "tang2022",
+    size: tuple[int, int] | None = None,
+    workers: int | None = None,
+) -> Iterator[dict[str, float]]:
+    """Return the metrics of each triple of files (infrared, visible, fused), in their order, as they get ready.
+
+    Args:
+        triples: Picture files.
+        convention: "tang2022", "tang2023", "cddfuse" or "vifb".
+        size: (width, height) to score at, see `evaluate_files`; None is the files' own size.
+        workers: Processes; None is one a core. The values do not depend on it.
+
+    Raises:
+        InputError: A file cannot be used, or an option is wrong.
+    """
+    _require_options(convention, size, workers)
+    if not triples:
+        return iter(())
+    processes = min(workers or cpu_count(), len(triples))
+    score = partial(evaluate_files if processes == 1 else _evaluate_in_worker, convention=convention, size=size)
+    scores: Iterator[dict[str, float]] = Parallel(n_jobs=processes, return_as="generator")(
+        delayed(score)(*triple) for triple in triples
+    )
+    return scores
+
+
+def _require_options(convention: str, size: tuple[int, int] | None, workers: int | None) -> None:
+    convention_of(convention)
+    if size is not None:
+        require_size(size)
+    if workers is not None and workers < 1:
+        raise InputError(f"workers is {workers}; expected at least 1, or nothing for one a core.")
 
 
 def _evaluate_in_worker(

@@ -1,9 +1,7 @@
 """Checkpoints: one safetensors file with weights, optimiser and settings, and the settings again as JSON beside."""
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from moefusion.backbones import DetectorConfig
 from moefusion.config import FusionConfig
+from moefusion.files import written
 from moefusion.model import MoEFusion
 
 _FORMAT = 1
@@ -67,9 +66,9 @@ def save_checkpoint(
     if optimiser is not None:
         tensors |= {_OPTIMISER + name: value for name, value in _optimiser_state(model, optimiser).items()}
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    _written(path, lambda name: save_file(tensors, name, {_KEY: json.dumps(settings)}))
+    written(path, lambda name: save_file(tensors, name, {_KEY: json.dumps(settings)}))
     text = json.dumps(settings, indent=2) + "\n"
-    _written(path.with_suffix(".json"), lambda name: Path(name).write_text(text, encoding="utf-8"))
+    written(path.with_suffix(".json"), lambda name: Path(name).write_text(text, encoding="utf-8"))
 
 
 def load_checkpoint(path: str | Path) -> MoEFusion:
@@ -153,15 +152,3 @@ def _optimiser_state(model: MoEFusion, optimiser: torch.optim.Optimizer) -> dict
         for name, weight in trained_weights(model).items()
         for key, value in optimiser.state.get(weight, {}).items()
     }
-
-
-def _written(path: Path, write: Callable[[str], object]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    try:
-        write(temporary)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -1,14 +1,14 @@
 """What a training run tells while it runs: a CSV file, a progress bar and, where asked for, TensorBoard."""
 
 import csv
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from moefusion.files import written
 
 _LEADING = ("step", "epoch")
 
@@ -100,11 +100,8 @@ def _keep_rows(path: Path, last_step: int) -> None:
     if not kept:
         path.unlink()
         return
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-        file.writelines([head, *kept])
-    Path(temporary).chmod(0o644)
-    Path(temporary).replace(path)
+    text = "".join([head, *kept])
+    written(path, lambda name: Path(name).write_text(text, encoding="utf-8", newline=""))
 
 
 def _tensorboard(folder: Path, first_step: int) -> Any:
