@@ -18,7 +18,8 @@ from metrics.errors import InputError, unknown
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from benchmark.run import Outcome
+    from benchmark.experiment import Experiment
+    from benchmark.run import Options, Outcome
     from methods.record import Record
 
 DESCRIPTION = """Reference benchmark for infrared-visible image fusion.
@@ -30,7 +31,7 @@ To score a folder of fused pictures by itself: python -m metrics INFRARED_DIR VI
 
 @dataclass
 class Work:
-    """What `run`, `fuse`, `score` and `table` have in common."""
+    """What `run` and its stages have in common."""
 
     experiment: Positional[Annotated[str, arg(metavar="EXPERIMENT")]]
     """An experiment that comes with the benchmark (see `list experiments`), or a TOML file."""
@@ -44,6 +45,9 @@ class Work:
     methods: Annotated[tuple[str, ...], arg(metavar="[LABEL=]METHOD ...")] = ()
     """Methods in place of the experiment's: NAME, NAME:VARIANT, folder:PATH, path/to/file.py:Class."""
 
+    tables: Annotated[tuple[Literal[1, 2, 3], ...], arg(metavar="1|2|3 ...")] = ()
+    """Which tables, in place of the experiment's: 1 metrics, 2 ablations of MoE-Fusion, 3 detection."""
+
     limit: int | None = None
     """Only the first pairs of each data set."""
 
@@ -54,10 +58,13 @@ class Work:
     """Size scored in place of the experiment's: native, or WIDTHxHEIGHT."""
 
     workers: int | None = None
-    """Processes that score; one a core when not given."""
+    """Processes that fuse and score; one a core when not given."""
 
     device: str = "auto"
     """Where networks run: auto, cpu, cuda, cuda:1."""
+
+    cluster: Annotated[str | None, arg(metavar="ADDRESS")] = None
+    """Fuse and score on the workers of a Dask scheduler, such as tcp://host:8786, that see the same files."""
 
     redo: bool = False
     """Make again what is there already."""
@@ -66,31 +73,55 @@ class Work:
 
     def __call__(self, console: Console) -> int:
         """Do the work; return the exit status."""
-        from benchmark import experiment
-        from benchmark.run import Options, run, with_overrides
+        from benchmark.run import run
 
-        if self.limit is not None and self.limit < 1:
-            raise InputError(f"--limit {self.limit}: expected at least 1")
-        wanted = with_overrides(
+        return _report(run(self._experiment(), self._options(), stage=self.stage, console=console), console)
+
+    def _experiment(self) -> "Experiment":
+        from benchmark import experiment
+        from benchmark.run import with_overrides
+
+        return with_overrides(
             experiment.read(self.experiment),
             methods=self.methods,
+            tables=self.tables,
             convention=self.convention,
             size=self.size,
         )
-        options = Options(
-            out=self.out or Path("results") / wanted.name,
+
+    def _options(self) -> "Options":
+        from benchmark.run import Options
+
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"--limit {self.limit}: expected at least 1")
+        return Options(
+            out=self.out or Path("results") / Path(self.experiment).stem,
             data_root=self.data_root,
             limit=self.limit,
             workers=self.workers,
             device=self.device,
             redo=self.redo,
+            cluster=self.cluster,
         )
-        return _report(run(wanted, options, stage=self.stage, console=console), console)
 
 
 @dataclass
 class Run(Work):
-    """Fuse, score and tabulate an experiment."""
+    """Train what is to be trained, fuse, score, detect and tabulate an experiment."""
+
+
+@dataclass
+class Train(Work):
+    """Only train: the experiment's own MoE-Fusion, or the one that its [train] describes."""
+
+    stage: ClassVar[str | None] = "train"
+
+    def _experiment(self) -> "Experiment":
+        from benchmark.run import with_overrides
+
+        wanted = super()._experiment()
+        trains = 2 in wanted.tables or any(method.trained for method in wanted.methods)
+        return wanted if trains else with_overrides(wanted, methods=("moefusion",), tables=(1,))
 
 
 @dataclass
@@ -108,50 +139,39 @@ class Score(Work):
 
 
 @dataclass
-class TableOne(Work):
-    """Only write Table 1 from what is scored already."""
+class Detect(Work):
+    """Only train the detector, run it on pictures that are fused already, and write Table 3."""
+
+    stage: ClassVar[str | None] = "detect"
+
+    def _experiment(self) -> "Experiment":
+        from benchmark.run import with_overrides
+
+        return with_overrides(super()._experiment(), tables=(3,))
+
+
+@dataclass
+class Tables(Work):
+    """Only write the tables from what is done already."""
 
     stage: ClassVar[str | None] = "table"
 
 
 @dataclass
-class Train:
-    """Train MoE-Fusion on an experiment's training pairs; goes on where it was stopped."""
+class _Kind:
+    kind: Positional[Literal["experts", "alpha"]]
+    """experts: how many there are and how many a picture gets; alpha: the weight of the gradient loss."""
 
-    experiment: Positional[Annotated[str, arg(metavar="EXPERIMENT")]]
-    """An experiment that comes with the benchmark, or a TOML file; its [train] says how."""
 
-    data_root: Path = Path("data")
-    """The folder that holds the data sets' folders."""
-
-    out: Path | None = None
-    """Where the model goes, as moefusion/DATASET/model.safetensors; results/EXPERIMENT when not given."""
-
-    limit: int | None = None
-    """Only the first pairs of each data set."""
-
-    device: str = "auto"
-    """Where to train: auto, cpu, cuda."""
-
-    redo: bool = False
-    """Remove an earlier training and begin again."""
+@dataclass
+class Sweep(Work, _Kind):  # the last base's fields come first on the command line
+    """Train, fuse and score MoE-Fusion at several settings: the paper's Figures 7 and 8."""
 
     def __call__(self, console: Console) -> int:
-        """Train; return the exit status."""
-        from benchmark import experiment
-        from benchmark.run import Options, train
+        """Do it; return the exit status."""
+        from benchmark.run import sweep
 
-        wanted = experiment.read(self.experiment)
-        options = Options(
-            out=self.out or Path("results") / wanted.name,
-            data_root=self.data_root,
-            limit=self.limit,
-            device=self.device,
-            redo=self.redo,
-        )
-        for model in train(wanted, options):
-            console.print(f"written: {model}; fuse with it by --methods moefusion:{model}", soft_wrap=True)
-        return 0
+        return _report(sweep(self.kind, self._experiment(), self._options(), console=console), console)
 
 
 @dataclass
@@ -310,8 +330,10 @@ Command = Annotated[
     | Annotated[Run, subcommand("run")]
     | Annotated[Fuse, subcommand("fuse")]
     | Annotated[Score, subcommand("score")]
-    | Annotated[TableOne, subcommand("table")]
+    | Annotated[Detect, subcommand("detect")]
+    | Annotated[Tables, subcommand("table")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[Sweep, subcommand("sweep")]
     | Annotated[List, subcommand("list")]
     | Annotated[Check, subcommand("check")]
     | Annotated[Weights, subcommand("weights")]
@@ -339,10 +361,11 @@ def main() -> int:
 
 
 def _report(outcome: "Outcome", console: Console) -> int:
-    if outcome.table is not None:
-        console.print(_scores(outcome.table))
-        console.print(f"written: {outcome.table} and {outcome.table.with_suffix('.tex').name}", soft_wrap=True)
-    for reason in dict.fromkeys(outcome.refused + outcome.broken):  # one damaged picture fails every method alike
+    for path in outcome.tables:
+        console.print(_table(path))
+    if outcome.tables:
+        console.print("written: " + ", ".join(map(str, outcome.tables)), soft_wrap=True)
+    for reason in outcome.reasons:
         _say(reason)
     return outcome.status
 
@@ -430,25 +453,32 @@ def _cell(value: object) -> str:
     )
 
 
-def _scores(path: Path) -> Table:
-    """Return the measured part of a table1.csv for the screen."""
+def _table(path: Path) -> Table:
+    """Return the measured part of a table's CSV file for the screen."""
     import pandas as pd
 
     import metrics
 
     frame = pd.read_csv(path)
-    measured = frame[frame["origin"] == "measured"]
+    measured = frame[frame["origin"] == "measured"] if "origin" in frame else frame
     about = measured.iloc[0]
-    title = f"Table 1: convention {about['convention']}, size {about['size']}"
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("method", overflow="fold")
-    for metric in metrics.IDS:
-        table.add_column(metric, justify="right", no_wrap=True)
+    name = "setting" if "setting" in frame else "method"
+    if "mAP" in frame:
+        classes = str(about["classes"]).split("; ")
+        columns, digits = [*classes, "mAP", "mAP_low", "mAP_high"], 1
+        title = f"AP at IoU 0.5 in percent: protocol {about['protocol']}, detector {about['detector']}"
+    else:
+        columns, digits = list(metrics.IDS), 4
+        title = f"convention {about['convention']}, size {about['size']}"
+    table = Table(title=f"{path.stem}: {escape(title)}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column(name, overflow="fold")
+    for column in columns:
+        table.add_column(escape(column), justify="right", no_wrap=True)
     for dataset, rows in measured.groupby("dataset", sort=False):
         table.add_row(f"[bold]{escape(str(dataset))}[/], {rows['images'].iloc[0]:.0f} images")
         for row in rows.to_dict("records"):
-            values = ["–" if pd.isna(row[metric]) else f"{row[metric]:.4f}" for metric in metrics.IDS]
-            table.add_row(f"  {escape(str(row['method']))}", *values)
+            values = ["–" if pd.isna(row.get(column)) else f"{row[column]:.{digits}f}" for column in columns]
+            table.add_row(f"  {escape(str(row[name]))}", *values)
     return table
 
 

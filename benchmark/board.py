@@ -1,6 +1,7 @@
 """What a run shows while it works: one line a data set and method, one column a stage."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
@@ -72,6 +73,22 @@ class Board:
         if not self.console.is_terminal:
             line = f"{task.dataset} · {task.method} · {task.stage}: {state}" + (f" ({reason})" if reason else "")
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def remove(self, task: Task) -> None:
+        """Take a task off the board."""
+        self.tasks.remove(task)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Give the terminal to somebody else's progress bar for a while."""
+        if not self.console.is_terminal:
+            yield
+            return
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
 
     def _table(self) -> Table:
         table = Table("data set", "method", *self.stages, "reason")

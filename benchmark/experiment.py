@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from benchmark.detection.settings import DetectionSettings
 from metrics.errors import InputError, unknown
 
 FOLDER = Path(__file__).parent / "experiments"
@@ -42,19 +43,27 @@ class MethodSettings:
         variant: One of its variants; None for its default.
         weights: File or folder of its weights; for `folder` the folder of fused pictures.
         label: Its row in the tables and its folder in the results; empty for its title.
+        fusion: For `moefusion` without weights, which the run trains itself: fields of `moefusion.FusionConfig`
+            that differ from the experiment's.
     """
 
     name: str
     variant: str | None = None
     weights: str | None = None
     label: str = ""
+    fusion: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the run trains it: MoE-Fusion without a checkpoint."""
+        return self.name == "moefusion" and self.weights is None
 
 
 def method(text: str) -> MethodSettings:
     """Return the method that a command line names.
 
     Args:
-        text: [LABEL=]NAME[:VARIANT], [LABEL=]folder:PATH, [LABEL=]moefusion:CHECKPOINT, or
+        text: [LABEL=]NAME[:VARIANT], [LABEL=]folder:PATH, [LABEL=]moefusion[:CHECKPOINT], or
             [LABEL=]path/to/file.py:Class.
     """
     label, equals, rest = text.partition("=")
@@ -113,15 +122,28 @@ class TrainSettings:
 
 @dataclass(config=_STRICT)
 class Experiment:
-    """What one run does; a method is a table of settings or a text as on the command line."""
+    """What one run does.
+
+    Attributes:
+        title: The tables' captions begin with it.
+        datasets: On what.
+        methods: Rows of Tables 1 and 3; each a table of settings, or a text as on the command line.
+        tables: Which are made: 1, the metrics; 2, the ablations of MoE-Fusion; 3, detection.
+        score: How pictures are scored.
+        train: How MoE-Fusion is trained, where the run trains it.
+        detection: How objects are detected in the fused pictures.
+        name: The file's name without its ending.
+    """
 
     title: str
     datasets: list[DatasetSettings]
     methods: list[
         Annotated[MethodSettings, BeforeValidator(lambda text: method(text) if isinstance(text, str) else text)]
     ]
+    tables: list[Literal[1, 2, 3]] = field(default_factory=lambda: [1])
     score: ScoreSettings = field(default_factory=ScoreSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
+    detection: DetectionSettings = field(default_factory=DetectionSettings)
     name: str = ""
 
 

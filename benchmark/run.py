@@ -1,30 +1,32 @@
 """One run: every data set, every method, stage after stage; what fails says why and stops nothing else."""
 
-import inspect
 import os
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+import pandas as pd
 from filelock import FileLock, Timeout
 from rich.console import Console
 
 import methods
 import metrics
-from benchmark import datasets, stages, tables
+from benchmark import parts, record, rows, stages, studies, tables
 from benchmark.board import Board, Task
-from benchmark.datasets import synthetic
-from benchmark.datasets.base import Pair, fingerprint
-from benchmark.experiment import DatasetSettings, Experiment, MethodSettings, ScoreSettings
+from benchmark.cluster import workers_on
+from benchmark.experiment import DatasetSettings, Experiment, MethodSettings
 from benchmark.experiment import method as parse
-from benchmark.store import Cell, slug
+from benchmark.parts import Loaded
+from benchmark.store import Cell
 from metrics.errors import InputError, unknown
+from metrics.pictures import write_bytes
 
-STAGES = ("fuse", "score")
-SOURCES = ("infrared", "visible")
+STAGES = ("train", "fuse", "score", "detect")
+_ALONE = {3: "detect"}  # the table that a stage writes when it is run by itself
+MEASURED, DETECTED = frozenset({"fuse", "score"}), frozenset({"fuse", "detect"})
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,10 @@ class Options:
         out: The run's folder.
         data_root: The folder that holds the data sets' folders.
         limit: Only the first pairs of each data set; None for all.
-        workers: Processes that score; None for one a core.
+        workers: Processes that fuse and score; None for one a core.
         device: Where networks run: "auto", "cpu", "cuda".
         redo: Make again what is there already.
+        cluster: Address of a Dask scheduler whose workers fuse and score; None for this machine's cores.
     """
 
     out: Path
@@ -46,13 +49,14 @@ class Options:
     workers: int | None = None
     device: str = "auto"
     redo: bool = False
+    cluster: str | None = None
 
 
 @dataclass
 class Outcome:
-    """What a run came to: the table when there is one, and why what failed has failed."""
+    """What a run came to: the tables that were written, and why what failed has failed."""
 
-    table: Path | None = None
+    tables: list[Path] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
@@ -61,238 +65,338 @@ class Outcome:
         """The process's exit status: 2 when input was refused, else 1 when a method broke, else 0."""
         return 2 if self.refused else 1 if self.broken else 0
 
+    @property
+    def reasons(self) -> list[str]:
+        """What went wrong, each reason once: a damaged picture fails every method alike."""
+        return list(dict.fromkeys(self.refused + self.broken))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method of a run: its label and what is done with it."""
+
+    label: str
+    method: MethodSettings
+    stages: frozenset[str]
+
 
 def run(
     experiment: Experiment, options: Options, *, stage: str | None = None, console: Console | None = None
 ) -> Outcome:
-    """Fuse, score and tabulate an experiment, or do one of the three alone.
+    """Train, fuse, score, detect and tabulate an experiment, or do one of these alone.
 
     Args:
         experiment: What to do.
         options: How.
-        stage: "fuse", "score" or "table"; None for all three.
+        stage: "train", "fuse", "score", "detect" or "table"; None for all.
         console: Where the state of the run is shown.
 
     Raises:
         InputError: The experiment names something that nobody knows, or another run works in the same folder.
     """
-    labels = _labels(experiment)
     _check_names(experiment)
-    options.out.mkdir(parents=True, exist_ok=True)
-    with _locked(options.out):
-        return _run(experiment, labels, options, stage, console or Console())
+    entries = _entries(experiment)
+    with _working(experiment, options, _columns(entries, stage), console) as work:
+        loaded = work.load()
+        for each in loaded:
+            work.make(each, entries)
+        numbers = [number for number in sorted(set(experiment.tables)) if stage in (None, "table", _ALONE.get(number))]
+        for number in numbers if loaded else []:
+            work.tabulate(number, loaded)
+    return work.outcome
 
 
-def train(experiment: Experiment, options: Options) -> list[Path]:
-    """Train MoE-Fusion on each data set's training part; return the models' files.
+def sweep(kind: str, experiment: Experiment, options: Options, *, console: Console | None = None) -> Outcome:
+    """Train, fuse and score MoE-Fusion at each point of a sweep; write sweep_KIND.csv and its figure.
+
+    Args:
+        kind: "experts" or "alpha".
+        experiment: On which data sets, how trained and how scored.
+        options: How.
+        console: Where the state of the run is shown.
 
     Raises:
-        InputError: A data set, a setting or an earlier checkpoint cannot be used.
+        InputError: As for `run`, or there is no such sweep.
     """
-    from benchmark import training  # not above: it takes torch seconds to load, which the other stages need not
+    from benchmark import training
+    from benchmark.figures import sweep as draw
 
     _check_names(experiment)
-    options.out.mkdir(parents=True, exist_ok=True)
-    models = []
-    with _locked(options.out):
-        for wanted in experiment.datasets:
-            dataset = _loaded(wanted, options)
-            folder = options.out / "moefusion" / slug(wanted.title or dataset.title)
-            models.append(
-                training.train(
-                    dataset.train[: options.limit],
-                    dataset.classes,
-                    experiment.train,
-                    folder,
+    points = studies.sweep(kind, asdict(training.configs(experiment.train, {})[0]))
+    entries = [Entry(label(point.method), point.method, MEASURED | {"train"}) for point in points]
+    with _working(experiment, options, _columns(entries, None), console) as work:
+        loaded = work.load()
+        for each in loaded:
+            work.make(each, entries)
+        if loaded:
+            path = options.out / f"sweep_{kind}.csv"
+            frame = work.swept(points, loaded)
+            write_bytes(path, frame.to_csv(index=False).encode())
+            draw(
+                frame,
+                next(iter(points[0].fields)) if kind == "alpha" else "setting",
+                options.out / "figures" / path.stem,
+            )
+            work.outcome.tables.append(path)
+    return work.outcome
+
+
+class _Run:
+    """A run at work."""
+
+    def __init__(self, experiment: Experiment, options: Options, outcome: Outcome, board: Board) -> None:
+        self.experiment, self.options, self.outcome, self.board = experiment, options, outcome, board
+
+    def load(self) -> list[Loaded]:
+        """Read the data sets, and record what was found."""
+        found = [loaded for wanted in self.experiment.datasets if (loaded := self._loaded(wanted))]
+        labels = tuple(label(method) for method in self.experiment.methods)
+        record.write(self.options.out, record.Record(self.experiment, labels, tuple(each.part for each in found)))
+        return found
+
+    def _loaded(self, wanted: DatasetSettings) -> Loaded | None:
+        options, task = self.options, self.board.add(parts.title(wanted), "", self.board.stages[0])
+        task.state = "running"
+        try:
+            loaded = parts.load(
+                wanted, options.data_root, options.out / "data", limit=options.limit, progress=_progress(task)
+            )
+        except InputError as error:
+            self.board.end(task, "failed", str(error))
+            self.outcome.refused.append(str(error))
+            return None
+        self.board.remove(task)
+        return loaded
+
+    def make(self, loaded: Loaded, entries: Sequence[Entry]) -> None:
+        """Make a data set's cells, method after method, the detector's last."""
+        title, columns = loaded.part.title, self.board.stages
+        tasks = {
+            entry.label: {
+                stage: self.board.add(title, entry.label, stage) for stage in columns if stage in entry.stages
+            }
+            for entry in entries
+        }
+        fused = set()
+        for entry in entries:
+            own = tasks[entry.label]
+            trained = self._train(loaded, entry, own["train"]) if "train" in own else True
+            if "fuse" not in own or self._fuse(loaded, entry, own["fuse"], trained=trained):
+                fused.add(entry.label)
+            if "score" in own:
+                self._score(loaded, own["score"], fused=entry.label in fused)
+        if "detect" in columns:
+            self._detect(loaded, entries, tasks, fused)
+
+    def _train(self, loaded: Loaded, entry: Entry, task: Task) -> bool:
+        from benchmark import training  # not above: it takes torch seconds to load, which other stages need not
+
+        cell = self._cell(task)
+        with self._ending(task, cell), self.board.paused():
+            made = training.train(
+                loaded.train,
+                loaded.part.classes,
+                self.experiment.train,
+                entry.method.fusion,
+                cell,
+                device=self.options.device,
+                redo=self.options.redo,
+            )
+            task.state = "done" if made else "kept"
+        return task.state != "failed"
+
+    def _fuse(self, loaded: Loaded, entry: Entry, task: Task, *, trained: bool) -> bool:
+        """Fuse a part's pairs; return whether it succeeded."""
+        cell, part = self._cell(task), loaded.part
+        if not trained:
+            self._skip(task, cell, "not trained")
+            return False
+        with self._ending(task, cell):
+            made = stages.fuse(
+                part.name,
+                part.pairs,
+                self._method(part.title, entry),
+                cell,
+                notes=(part.split, *part.notes),
+                device=self.options.device,
+                workers=self.options.workers,
+                redo=self.options.redo,
+                progress=_progress(task),
+            )
+            task.state = "done" if made else "kept"
+        return task.state != "failed"
+
+    def _score(self, loaded: Loaded, task: Task, *, fused: bool) -> None:
+        """Score a part's fused pictures, if they were fused."""
+        cell = self._cell(task)
+        if not fused:
+            self._skip(task, cell, "not fused")
+            return
+        with self._ending(task, cell):
+            made = stages.score(
+                loaded.part.pairs,
+                Cell(self.options.out, task.dataset, task.method, "fuse").folder,
+                self.experiment.score,
+                cell,
+                workers=self.options.workers,
+                redo=self.options.redo,
+                progress=_progress(task),
+            )
+            task.state = "done" if made else "kept"
+
+    def _detect(
+        self, loaded: Loaded, entries: Sequence[Entry], tasks: dict[str, dict[str, Task]], fused: set[str]
+    ) -> None:
+        """Run each method's detector, or the one that all share, over the fused pictures."""
+        from benchmark.detection import rows as detected
+        from benchmark.detection import stage  # not above: it takes torch seconds to load
+
+        settings, options, title = self.experiment.detection, self.options, loaded.part.title
+        wanted = [entry for entry in entries if "detect" in entry.stages]
+        shared: Cell | None = None
+        if settings.protocol == "paper" and any(entry.label in fused for entry in wanted):
+            task = self.board.add(title, detected.SHARED, "detect")
+            shared = detected.detector_cell(options.out, title)
+            with self._ending(task, shared), self.board.paused():
+                made = stage.train(
+                    stage.sources(loaded.train), loaded.part.classes, settings, shared, options.device, options.redo
+                )
+                task.state = "done" if made else "kept"
+            if task.state == "failed":
+                shared = None
+        for entry in wanted:
+            task = tasks[entry.label]["detect"]
+            cell = self._cell(task)
+            if entry.label not in fused:
+                self._skip(task, cell, "not fused")
+                continue
+            detector = self._own_detector(loaded, entry, task) if settings.protocol == "retrain" else shared
+            if task.state == "failed":
+                continue
+            if detector is None:
+                self._skip(task, cell, "its detector was not trained")
+                continue
+            with self._ending(task, cell):
+                made = stage.detect(
+                    loaded.part,
+                    Cell(options.out, title, entry.label, "fuse").folder,
+                    detector,
+                    settings,
+                    cell,
+                    grey=entry.method.name == "infrared",
                     device=options.device,
                     redo=options.redo,
+                    progress=_progress(task),
                 )
+                task.state = "done" if made else "kept"
+
+    def _own_detector(self, loaded: Loaded, entry: Entry, task: Task) -> Cell | None:
+        """Train a detector on a method's fused training pictures."""
+        from benchmark.detection import rows as detected
+        from benchmark.detection import stage
+
+        options, part, title = self.options, loaded.part, loaded.part.title
+        pictures = Cell(options.out, title, entry.label, stage.FUSE_TRAINING)
+        detector = detected.detector_cell(options.out, title, entry.label)
+        with self._ending(task, detector):
+            stages.fuse(
+                part.name,
+                loaded.train,
+                self._method(title, entry),
+                pictures,
+                device=options.device,
+                workers=options.workers,
+                redo=options.redo,
+                progress=_progress(task),
             )
-    return models
+            with self.board.paused():
+                examples = stage.fused(loaded.train, pictures.folder, grey=entry.method.name == "infrared")
+                stage.train(examples, part.classes, self.experiment.detection, detector, options.device, options.redo)
+        return None if task.state == "failed" else detector
 
+    def tabulate(self, number: Literal[1, 2, 3], loaded: Sequence[Loaded]) -> None:
+        """Write one of the tables."""
+        if number == 3:
+            self._tabulate_detection(loaded)
+            return
+        wanted = self.experiment.methods if number == 1 else studies.ablations()
+        methods_ = [(label(method), method) for method in wanted]
+        blocks = [rows.block(each.part, methods_, self.experiment.score, self.options.out) for each in loaded]
+        self._report_gaps((block.dataset, row.method, row.status) for block in blocks for row in block.rows)
+        table = tables.table(blocks, self.experiment.score, number=number)
+        tables.write(self.options.out, table, self.experiment.title, tables.significance(blocks), number=number)
+        self.outcome.tables.append(self.options.out / f"table{number}.csv")
 
-def _run(
-    experiment: Experiment, labels: Sequence[str], options: Options, stage: str | None, console: Console
-) -> Outcome:
-    outcome = Outcome()
-    working = [name for name in STAGES if stage in (None, name)]
-    with Board(working, console) as board:
-        parts = [part for wanted in experiment.datasets if (part := _pairs(wanted, options, board, outcome))]
-        rows = [
-            (part, method, {name: _Work(board, outcome, board.add(part.title, label, name)) for name in working})
-            for part in parts
-            for label, method in zip(labels, experiment.methods, strict=True)
-        ]
-        for part, method, work in rows:
-            fused = _fuse(part, method, options, work["fuse"]) if "fuse" in work else True
-            if "score" in work:
-                _score(part, experiment.score, options, work["score"], fused=fused)
-    if stage in (None, "table") and parts:
-        blocks = [_block(part, labels, experiment, options) for part in parts]
-        unscored = [(block.dataset, row) for block in blocks for row in block.rows if row.scores is None]
-        for title, row in unscored:
-            if not any(row.status in reason for reason in outcome.refused + outcome.broken):
-                outcome.refused.append(f"{title}, {row.method}: {row.status}")
-        table = tables.table1(blocks, experiment.score)
-        tables.write(options.out, table, experiment.title)
-        outcome.table = options.out / "table1.csv"
-    return outcome
+    def _tabulate_detection(self, loaded: Sequence[Loaded]) -> None:
+        from benchmark.detection import rows as detected
+        from benchmark.detection import table
 
+        methods_ = [(label(method), method) for method in self.experiment.methods]
+        blocks = [detected.block(each.part, methods_, self.experiment.detection, self.options.out) for each in loaded]
+        self._report_gaps((block.dataset, row.method, row.status) for block in blocks for row in block.rows)
+        table.write(self.options.out, table.table3(blocks), self.experiment.title)
+        self.outcome.tables.append(self.options.out / "table3.csv")
 
-@dataclass(frozen=True)
-class _Work:
-    """One cell to be made, and who is told how it ends."""
+    def swept(self, points: Sequence[studies.Setting], loaded: Sequence[Loaded]) -> pd.DataFrame:
+        """Return a sweep's means over images: a row a data set and point."""
+        found = []
+        for each in loaded:
+            methods_ = [(label(point.method), point.method) for point in points]
+            block = rows.block(each.part, methods_, self.experiment.score, self.options.out)
+            self._report_gaps((block.dataset, row.method, row.status) for row in block.rows)
+            for point, row in zip(points, block.rows, strict=True):
+                means = {} if row.scores is None else dict(row.scores[list(metrics.IDS)].mean())
+                about = {"images": block.images, "convention": self.experiment.score.convention}
+                about |= {"size": self.experiment.score.size, "notes": "; ".join(row.notes), "status": row.status}
+                found.append({"dataset": block.dataset, "setting": point.name, **point.fields, **means, **about})
+        return pd.DataFrame(found)
 
-    board: Board
-    outcome: Outcome
-    task: Task
+    def _report_gaps(self, rows_: Iterable[tuple[str, str, str]]) -> None:
+        """Say which rows have no numbers, unless that was said already."""
+        said = self.outcome.refused + self.outcome.broken
+        for dataset, method, status in rows_:
+            if status != "done" and not any(status in reason for reason in said):
+                self.outcome.refused.append(f"{dataset}, {method}: {status}")
 
-    def cell(self, out: Path, stage: str) -> Cell:
-        """Return a cell of the same data set and method."""
-        return Cell(out, self.task.dataset, self.task.method, stage)
+    def _method(self, dataset: str, entry: Entry) -> MethodSettings:
+        if not entry.method.trained:
+            return entry.method
+        model = Cell(self.options.out, dataset, entry.label, "train").folder / "model.safetensors"
+        return replace(entry.method, weights=str(model))
 
+    def _cell(self, task: Task) -> Cell:
+        return Cell(self.options.out, task.dataset, task.method, task.stage)
 
-def _fuse(part: "_Part", method: MethodSettings, options: Options, work: _Work) -> bool:
-    """Fuse a part's pairs; return whether it succeeded."""
-    cell = work.cell(options.out, "fuse")
-    with _ending(work, cell):
-        made = stages.fuse(
-            part.name,
-            part.pairs,
-            method,
-            cell,
-            notes=(part.split, *part.notes),
-            device=options.device,
-            redo=options.redo,
-            progress=_progress(work.task),
-        )
-        work.task.state = "done" if made else "kept"
-    return work.task.state != "failed"
+    def _skip(self, task: Task, cell: Cell, reason: str) -> None:
+        cell.fail(reason)  # or an earlier run's numbers would pass for this one's
+        self.board.end(task, "skipped", reason)
 
-
-def _score(part: "_Part", score: ScoreSettings, options: Options, work: _Work, *, fused: bool) -> None:
-    """Score a part's fused pictures, if they were fused."""
-    cell = work.cell(options.out, "score")
-    if not fused:
-        cell.fail("not fused")  # or an earlier run's rows would pass for this one's
-        work.board.end(work.task, "skipped", "not fused")
-        return
-    with _ending(work, cell):
-        made = stages.score(
-            part.pairs,
-            work.cell(options.out, "fuse").folder,
-            score,
-            cell,
-            workers=options.workers,
-            redo=options.redo,
-            progress=_progress(work.task),
-        )
-        work.task.state = "done" if made else "kept"
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The pairs of one data set that a run works on, and what is to be said of them."""
-
-    name: str
-    title: str
-    pairs: tuple[Pair, ...]
-    split: str
-    notes: tuple[str, ...]
-
-
-def _pairs(wanted: DatasetSettings, options: Options, board: Board, outcome: Outcome) -> _Part | None:
-    title = wanted.title or datasets.record(wanted.name).title
-    try:
-        dataset = _loaded(wanted, options)
-        pairs: tuple[Pair, ...] = {"train": dataset.train, "test": dataset.test}[wanted.part][: options.limit]
-        if not pairs:
-            raise InputError(f"the {wanted.part} part of {title} is empty")
-        for pair in pairs:
-            pair.fingerprint  # noqa: B018  (reads the files, so that one that is gone is met here)
-    except InputError as error:
-        board.end(board.add(title, "", "data"), "failed", str(error))
-        outcome.refused.append(str(error))
-        return None
-    return _Part(wanted.name, title, pairs, f"{wanted.part} part of {dataset.split}", dataset.notes)
-
-
-def _loaded(wanted: DatasetSettings, options: Options) -> datasets.Dataset:
-    folder = wanted.root or datasets.record(wanted.name).folder
-    if wanted.name == "synthetic":
-        return datasets.load(wanted.name, _rendered(options.out / "data" / folder, wanted.options))
-    return datasets.load(wanted.name, options.data_root / folder, **wanted.options)
-
-
-def _rendered(root: Path, settings: dict[str, Any]) -> Path:
-    """Write the synthetic scenes unless they are there; return their folder."""
-    try:
-        inspect.signature(synthetic.write).bind(root, **settings)
-    except TypeError as error:
-        raise InputError(f"options of the synthetic data set: {error}") from error
-    synthetic.write(root, **settings)
-    return root
-
-
-@contextmanager
-def _ending(work: _Work, cell: Cell) -> Iterator[None]:
-    """Run one cell; what goes wrong in it ends here, with its reason."""
-    task, outcome = work.task, work.outcome
-    task.state = "running"
-    try:
-        yield
-    except InputError as error:
-        reason = str(error)
-        outcome.refused.append(reason)
-    except Exception as error:  # a method of somebody's own may raise anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        (cell.folder / "error.txt").write_text(traceback.format_exc())
-        outcome.broken.append(f"{cell.dataset}, {cell.method}: {reason}; see {cell.folder / 'error.txt'}")
-    else:
-        work.board.end(task, task.state)
-        return
-    cell.fail(reason)
-    work.board.end(task, "failed", reason)
-
-
-def _block(part: _Part, labels: Sequence[str], experiment: Experiment, options: Options) -> tables.Block:
-    block = tables.Block(part.title, len(part.pairs), fingerprint(part.pairs), part.split)
-    recipe, names = stages.score_recipe(experiment.score), {pair.name for pair in part.pairs}
-    for label, method in zip(labels, experiment.methods, strict=True):
-        cell = Cell(options.out, part.title, label, "score")
-        row = tables.Row(label, None, ranked=method.name not in SOURCES)
-        manifest = cell.manifest()
-        fuse = Cell(options.out, part.title, label, "fuse").manifest()
-        if fuse and fuse.status == "failed":
-            row.status = fuse.reason or "not fused"
-        elif manifest is None:
-            row.status = "not scored"
-        elif manifest.status != "done":
-            row.status = manifest.reason or "not finished"
-        elif manifest.recipe != recipe:
-            row.status = "scored by another convention, size or version; run score again"
-        elif not names <= set(manifest.items):
-            row.status = "scored on fewer images; run score again"
+    @contextmanager
+    def _ending(self, task: Task, cell: Cell) -> Iterator[None]:
+        """Run one cell; what goes wrong in it ends here, with its reason."""
+        task.state = "running"
+        try:
+            yield
+        except InputError as error:
+            reason = str(error)
+            self.outcome.refused.append(reason)
+        except Exception as error:  # a method of somebody's own may raise anything
+            if isinstance(error, stages.MethodError):
+                reason, trace = error.reason, error.trace
+            else:
+                reason, trace = stages.one_line(error), traceback.format_exc()
+            cell.folder.mkdir(parents=True, exist_ok=True)
+            (cell.folder / "error.txt").write_text(trace)
+            self.outcome.broken.append(f"{cell.dataset}, {cell.method}: {reason}; see {cell.folder / 'error.txt'}")
         else:
-            row.scores, row.notes = stages.read_scores(cell, part.pairs), list(manifest.notes)
-            if fuse and fuse.recipe.get("settings", {}).get("official weights") is False:
-                row.notes.append(tables.OTHER_WEIGHTS)
-        block.rows.append(row)
-    return block
+            self.board.end(task, task.state)
+            return
+        cell.fail(reason)
+        self.board.end(task, "failed", reason)
 
 
-def _labels(experiment: Experiment) -> list[str]:
-    labels = [_label(method) for method in experiment.methods]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise InputError(f"two methods are called {label!r}; give one of them another label, as LABEL=NAME")
-    if not labels:
-        raise InputError(f"experiment {experiment.name!r} names no methods; see `run_benchmark.py list methods`")
-    return labels
-
-
-def _label(method: MethodSettings) -> str:
+def label(method: MethodSettings) -> str:
+    """Return a method's row in the tables, and its folder in the results."""
     if method.label:
         return method.label
     try:
@@ -303,11 +407,49 @@ def _label(method: MethodSettings) -> str:
     return f"{title} ({method.variant})" if method.variant else title
 
 
+def _entries(experiment: Experiment) -> list[Entry]:
+    """Return every method of the tables once, with what is done with it."""
+    if not experiment.methods:
+        raise InputError(f"experiment {experiment.name!r} names no methods; see `run_benchmark.py list methods`")
+    labels = [label(method) for method in experiment.methods]
+    for each in labels:
+        if labels.count(each) > 1:
+            raise _two_called(each)
+    wanted = set(experiment.tables)
+    entries: dict[str, Entry] = {}
+    for method in experiment.methods if wanted & {1, 3} else []:
+        work = (MEASURED if 1 in wanted else set()) | (DETECTED if 3 in wanted else set())
+        _add(entries, method, frozenset(work))
+    for method in studies.ablations() if 2 in wanted else []:
+        _add(entries, method, MEASURED)
+    return list(entries.values())
+
+
+def _add(entries: dict[str, Entry], method: MethodSettings, work: frozenset[str]) -> None:
+    name = label(method)
+    before = entries.get(name)
+    if before and before.method != method:
+        raise _two_called(name)
+    if method.trained:
+        work |= {"train"}
+    entries[name] = Entry(name, method, work | (before.stages if before else frozenset()))
+
+
+def _two_called(name: str) -> InputError:
+    return InputError(f"two methods are called {name!r}; give one of them another label, as LABEL=NAME")
+
+
+def _columns(entries: Sequence[Entry], stage: str | None) -> list[str]:
+    """Return the stages that a run shows and does."""
+    used = set().union(*(entry.stages for entry in entries))
+    return [name for name in STAGES if (stage is None and name in used) or name == stage] or ["data"]
+
+
 def _check_names(experiment: Experiment) -> None:
     for method in experiment.methods:
         if method.name not in methods.names() and not method.name.rpartition(":")[0].endswith(".py"):
             raise unknown("method", method.name, (*methods.names(), "path/to/file.py:Class"))
-    titles = [dataset.title or datasets.record(dataset.name).title for dataset in experiment.datasets]
+    titles = [parts.title(dataset) for dataset in experiment.datasets]
     for title in titles:
         if titles.count(title) > 1:
             raise InputError(f"two data sets are called {title!r}; give one of them another title")
@@ -327,6 +469,20 @@ def _progress(task: Task) -> Callable[[int, int], None]:
 
 
 @contextmanager
+def _working(
+    experiment: Experiment, options: Options, columns: Sequence[str], console: Console | None
+) -> Iterator[_Run]:
+    """Hold the run's folder, and show how the work goes on."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    with _locked(options.out), workers_on(options.cluster, options.workers) as workers:
+        options = replace(options, workers=workers)
+        if options.cluster:  # its workers have working folders of their own
+            options = replace(options, out=options.out.resolve(), data_root=options.data_root.resolve())
+        with Board(columns, console or Console()) as board:
+            yield _Run(experiment, options, Outcome(), board)
+
+
+@contextmanager
 def _locked(out: Path) -> Iterator[None]:
     if int(os.environ.get("RANK", "0")):
         yield  # one of torchrun's processes beside the first, which holds the lock for all
@@ -343,7 +499,12 @@ def _locked(out: Path) -> Iterator[None]:
 
 
 def with_overrides(
-    experiment: Experiment, *, methods: Sequence[str], convention: str | None, size: str | None
+    experiment: Experiment,
+    *,
+    methods: Sequence[str] = (),
+    tables: Sequence[Literal[1, 2, 3]] = (),
+    convention: str | None = None,
+    size: str | None = None,
 ) -> Experiment:
     """Return an experiment with what the command line sets in place of its own."""
     score = replace(
@@ -351,4 +512,9 @@ def with_overrides(
         convention=convention or experiment.score.convention,
         size=size or experiment.score.size,
     )
-    return replace(experiment, methods=[parse(text) for text in methods] or experiment.methods, score=score)
+    return replace(
+        experiment,
+        methods=[parse(text) for text in methods] or experiment.methods,
+        tables=list(tables) or experiment.tables,
+        score=score,
+    )

@@ -5,11 +5,17 @@ Each reads files and writes files, makes only what is missing, and can be fed fr
 
 import csv
 import hashlib
-from collections.abc import Callable, Iterable
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from joblib import Parallel, cpu_count, delayed
 
 import methods
 import metrics
@@ -18,6 +24,7 @@ from benchmark.experiment import MethodSettings, ScoreSettings
 from benchmark.store import Cell, digest
 from metrics import pictures
 from metrics.errors import InputError
+from metrics.opencv import cv2
 
 Progress = Callable[[int, int], None]
 SCORES = "scores.csv"
@@ -32,6 +39,7 @@ def fuse(
     *,
     notes: Iterable[str] = (),
     device: str = "auto",
+    workers: int | None = None,
     redo: bool = False,
     progress: Progress = lambda done, of: None,
 ) -> int:
@@ -44,11 +52,13 @@ def fuse(
         cell: Where to; pictures that are there and still hold are kept.
         notes: On the pairs, for the cell's manifest.
         device: Where a network runs.
+        workers: Processes that fuse, where that is not on a GPU; None for one a core.
         redo: Make every picture again.
         progress: Called with (finished, all) after each pair.
 
     Raises:
         InputError: A picture or the method cannot be used.
+        MethodError: The method raised something else.
     """
     pairs = list(pairs)
     method = methods.create(settings.name, variant=settings.variant, weights=settings.weights, device=device)
@@ -67,19 +77,118 @@ def fuse(
             path[name].unlink(missing_ok=True)
 
     cell.open(recipe, items, discard=discard, redo=redo)
-    made = 0
-    for done, pair in enumerate(pairs, start=1):
-        if not path[pair.name].is_file():
-            infrared, visible = pictures.read(pair.infrared), pictures.read(pair.visible)
-            try:
-                fused = method.fuse_named(dataset, pair.name, infrared, visible)
-            except InputError as error:
-                raise InputError(f"{pair.infrared}: {error}") from error
-            pictures.write(path[pair.name], fused)
-            made += 1
+    missing = [pair for pair in pairs if not path[pair.name].is_file()]
+    done = len(pairs) - len(missing)
+    for each in _fused(method, dataset, missing, path, settings, device, workers, recipe=str(recipe)):
+        if each is not None:
+            raise each
+        done += 1
         progress(done, len(pairs))
     cell.close(notes=notes)
-    return made
+    return len(missing)
+
+
+class MethodError(Exception):
+    """A method raised something: what, in one line, and where."""
+
+    def __init__(self, reason: str, trace: str) -> None:
+        super().__init__(reason, trace)
+        self.reason, self.trace = reason, trace
+
+
+def _fused(
+    method: methods.Method,
+    dataset: str,
+    pairs: Sequence[Pair],
+    path: Mapping[str, Path],
+    settings: MethodSettings,
+    device: str,
+    workers: int | None,
+    *,
+    recipe: str,
+) -> Iterator[InputError | MethodError | None]:
+    """Fuse pairs as they come, in this process or in several; a method on a GPU stays in this one."""
+    on_gpu = getattr(getattr(method, "device", None), "type", "cpu") != "cpu"
+    processes = 1 if on_gpu else min(workers or cpu_count(), len(pairs))
+    if processes <= 1:
+        with _threads(None if on_gpu else 1):
+            for pair in pairs:
+                yield _fuse_pair(method, dataset, pair, path[pair.name])
+        return
+    settings = _absolute(settings)
+    yield from Parallel(n_jobs=processes, return_as="generator_unordered")(
+        delayed(_fuse_in_worker)(settings, device, recipe, dataset, pair, path[pair.name]) for pair in pairs
+    )
+
+
+def _fuse_pair(method: methods.Method, dataset: str, pair: Pair, path: Path) -> InputError | MethodError | None:
+    """Write a pair's fused picture; return what was wrong, for not every exception comes through between processes."""
+    try:
+        infrared, visible = pictures.read(pair.infrared), pictures.read(pair.visible)
+        try:
+            fused = method.fuse_named(dataset, pair.name, infrared, visible)
+        except InputError as error:
+            raise InputError(f"{pair.infrared}: {error}") from error
+        pictures.write(path, fused)
+    except InputError as error:
+        return error
+    except Exception as error:  # a method of somebody's own may raise anything
+        return MethodError(one_line(error), traceback.format_exc())
+    return None
+
+
+def one_line(error: Exception) -> str:
+    """Return what an exception says, in one line of limited length."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def _fuse_in_worker(
+    settings: MethodSettings, device: str, recipe: str, dataset: str, pair: Pair, path: Path
+) -> InputError | MethodError | None:
+    try:
+        method = _worker_method(settings.name, settings.variant, settings.weights, device, recipe)
+    except InputError as error:
+        return error
+    with _threads(1):
+        return _fuse_pair(method, dataset, pair, path)
+
+
+def _absolute(settings: MethodSettings) -> MethodSettings:
+    """Return a method whose files are named from the root: a cluster's worker has a working folder of its own."""
+    name, weights = settings.name, settings.weights
+    path, colon, attribute = name.rpartition(":")
+    if path.endswith(".py"):
+        name = f"{Path(path).resolve()}{colon}{attribute}"
+    if weights is not None:
+        weights = str(Path(weights).resolve())
+    return replace(settings, name=name, weights=weights)
+
+
+@lru_cache(maxsize=1)
+def _worker_method(name: str, variant: str | None, weights: str | None, device: str, recipe: str) -> methods.Method:
+    """Return a worker's own copy of the method; `recipe` tells a changed method from the one it had."""
+    return methods.create(name, variant=variant, weights=weights, device=device)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Limit the threads of OpenCV, and of torch where it is loaded: the processes already keep all cores busy.
+
+    One process has one thread as well, for sums in another order round otherwise: a picture must not depend on
+    how many workers there are.
+    """
+    torch = sys.modules.get("torch")
+    before = cv2.getNumThreads(), torch.get_num_threads() if torch else 0
+    if count is not None:
+        cv2.setNumThreads(count)
+        if torch:
+            torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before[0])
+        if torch:
+            torch.set_num_threads(before[1])
 
 
 def score(

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from metrics.errors import InputError
 from metrics.pictures import write_bytes
 
 MANIFEST = "manifest.json"
@@ -131,6 +132,21 @@ class Cell:
             and items.items() <= stored.items.items()
         )
 
+    def refuse_other(self, recipe: dict[str, Any]) -> None:
+        """Refuse to take the place of what was made by another recipe: what was trained for hours stays.
+
+        Raises:
+            InputError: The cell was made otherwise.
+        """
+        stored = self.manifest()
+        if stored is None or not stored.recipe or stored.recipe == recipe:
+            return
+        name, before, after = _difference(stored.recipe, recipe)
+        raise InputError(
+            f"{self.folder} was trained with {name} {before!r}, but this run has {after!r}. Take another --out, or "
+            "--redo to train it anew."
+        )
+
     def close(self, *, notes: Iterable[str] = ()) -> None:
         """Mark the cell as done."""
         self._end("done", None, list(notes))
@@ -161,6 +177,16 @@ class Cell:
 
     def _write(self, manifest: Manifest) -> None:
         write_bytes(self.folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any], within: str = "") -> tuple[str, Any, Any]:
+    """Return the first setting in which two recipes differ, and its values."""
+    for name in (*before, *after):
+        old, new = before.get(name), after.get(name)
+        if old != new:
+            both = isinstance(old, dict) and isinstance(new, dict)
+            return _difference(old, new, f"{within}{name}.") if both else (within + name, old, new)  # type: ignore[arg-type]
+    raise AssertionError("the recipes are equal")
 
 
 def slug(text: str) -> str:

@@ -1,9 +1,9 @@
-"""Table 1: means over images per data set and method, as CSV and as LaTeX in the paper's form."""
+"""Tables 1 and 2: means over images per data set and method, as CSV and as LaTeX in the paper's form."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,19 +11,23 @@ from pylatexenc.latexencode import unicode_to_latex
 
 import metrics
 from benchmark.experiment import ScoreSettings
+from benchmark.statistics import COLUMNS, summary
 from metrics.errors import InputError
 from metrics.pictures import write_bytes
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
-PAPER = Path(__file__).parents[1] / "results" / "paper" / "table1.csv"
+PAPER = Path(__file__).parents[1] / "results" / "paper"
 PAPER_CONVENTION = "tang2022"
 IDS = list(metrics.IDS)
 OTHER_WEIGHTS = "weights are not the authors' own"
 MEASURED, PUBLISHED, DIFFERENCE = "measured", "paper", "difference"
 # The paper's marks for the best, second and third, as CSS that pandas turns into \textbf and \color.
 _MARKS = ("font-weight: bold; color: red", "font-weight: bold; color: blue", "font-weight: bold; color: cyan")
+_DAGGER = r"\rlap{$^\dagger$}"  # without width, so that the digits stay below each other
+
+Number = Literal[1, 2]  # of the paper's table: the comparison of methods, or the ablations of MoE-Fusion
 
 
 @dataclass
@@ -56,8 +60,8 @@ class Block:
     rows: list[Row] = field(default_factory=list)
 
 
-def table1(blocks: Sequence[Block], score: ScoreSettings) -> pd.DataFrame:
-    """Return Table 1 in long form, one row a data set, method and origin.
+def table(blocks: Sequence[Block], score: ScoreSettings, number: Number = 1) -> pd.DataFrame:
+    """Return Table 1 or 2 in long form, one row a data set, method and origin.
 
     Columns: dataset, method, origin ("measured", "paper", "difference" = measured - paper), the eight metrics
     (means over images), ranked, images, convention, size, fingerprint, split, notes, status. The paper's rows appear
@@ -66,7 +70,9 @@ def table1(blocks: Sequence[Block], score: ScoreSettings) -> pd.DataFrame:
     Raises:
         InputError: The file of published numbers is not where the checkout has it.
     """
-    paper = published() if score.convention == PAPER_CONVENTION else pd.DataFrame(columns=["dataset", "method", *IDS])
+    paper = (
+        published(number) if score.convention == PAPER_CONVENTION else pd.DataFrame(columns=["dataset", "method", *IDS])
+    )
     rows: list[dict[str, Any]] = []
     for block in blocks:
         theirs = paper[paper["dataset"] == block.dataset].set_index("method")[IDS]
@@ -90,35 +96,59 @@ def table1(blocks: Sequence[Block], score: ScoreSettings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "fingerprint", "split", "notes", "status"]).astype({"images": "Int64"})
 
 
-def published() -> pd.DataFrame:
-    """Return the paper's Table 1: dataset, method and the eight metrics.
+def significance(blocks: Sequence[Block]) -> pd.DataFrame:
+    """Return what the means of a table are worth, as `benchmark.statistics.summary` has it, for all data sets."""
+    found = [
+        summary(
+            block.dataset,
+            {row.method: row.scores for row in block.rows if row.scores is not None},
+            {row.method for row in block.rows if row.ranked},
+        )
+        for block in blocks
+    ]
+    return pd.concat([frame for frame in found if len(frame)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
+
+
+def published(number: int = 1) -> pd.DataFrame:
+    """Return a table of the paper: dataset, method and its columns of numbers.
+
+    Args:
+        number: 1, 2 or 3.
 
     Reference: Cao et al., "Multi-modal Gated Mixture of Local-to-Global Experts for Dynamic Image Fusion",
-        ICCV 2023, Table 1.
+        ICCV 2023, Tables 1-3.
     """
-    if not PAPER.is_file():
-        raise InputError(f"{PAPER} is not there; run from a checkout, which has the published numbers in results/paper")
-    return pd.read_csv(PAPER)
+    path = PAPER / f"table{number}.csv"
+    if not path.is_file():
+        raise InputError(f"{path} is not there; run from a checkout, which has the published numbers in results/paper")
+    return pd.read_csv(path)
 
 
 def marks(table: pd.DataFrame) -> pd.DataFrame:
     """Return 1, 2 or 3 where a measured value is the best, second or third of its data set's ranked methods, else 0.
 
-    Higher is better for all eight. Equal values share their mark.
+    Higher is better for all eight. Values that print alike, to four decimals, share their mark.
     """
     found = pd.DataFrame(0, index=table.index, columns=IDS)
     competing = table[(table["origin"] == MEASURED) & (table["ranked"] == True)]  # noqa: E712  (an object column)
     for _, group in competing.groupby("dataset"):
-        ranks = group[IDS].rank(ascending=False, method="min")
+        ranks = group[IDS].round(4).rank(ascending=False, method="min")
         found.loc[group.index] = ranks.where(ranks <= 3, 0).fillna(0).astype(int)
     return found
 
 
-def to_latex(table: pd.DataFrame, title: str) -> str:
-    r"""Return Table 1 as a LaTeX table; it needs the packages booktabs, multirow and xcolor.
+def to_latex(table: pd.DataFrame, title: str, statistics: pd.DataFrame | None = None, *, number: Number = 1) -> str:
+    r"""Return Table 1 or 2 as a LaTeX table; it needs the packages booktabs, multirow and xcolor.
 
-    Best, second and third are bold red, blue and cyan as in the paper. The paper's own rows and the differences
-    to them are grey, in italics and named so.
+    The highest, second and third means are bold red, blue and cyan as in the paper. With statistics, a dagger marks
+    what is not significantly worse than the best. The paper's own rows and the differences to them are grey, in
+    italics and named so.
+
+    Args:
+        table: As `table` gives it.
+        title: The caption begins with it.
+        statistics: As `significance` gives it; None leaves the daggers out.
+        number: Of the table, for its label.
     """
     shown = table.reset_index(drop=True)
     best = marks(shown)
@@ -134,15 +164,11 @@ def to_latex(table: pd.DataFrame, title: str) -> str:
     ]
     names = [f"{name} $^*$" if mark else name for name, mark in zip(names, _other_weights(shown), strict=True)]
     sets = [unicode_to_latex(name) for name in shown["dataset"]]
-    body = shown[IDS].copy()
-    body.index = pd.MultiIndex.from_arrays([sets, names])  # unique, as Styler needs it: the origin is in the name
-    style.index = body.index
-    body.columns = [f"{unicode_to_latex(metric)} $\\uparrow$" for metric in IDS]
-    style.columns = body.columns
+    daggers = _not_worse(shown, statistics)
+    body = pd.DataFrame({metric: _cells(shown, metric, daggers) for metric in IDS})
+    body.index = style.index = pd.MultiIndex.from_arrays([sets, names])  # unique: the origin is in the name
+    body.columns = style.columns = [f"{unicode_to_latex(metric)} $\\uparrow$" for metric in IDS]
     styler: Styler = body.style.apply(lambda _: style, axis=None)
-    styler = styler.format(_measured)
-    differences = pd.IndexSlice[body.index[shown["origin"] == DIFFERENCE], :]
-    styler = styler.format(_signed, subset=differences)
     latex: str = styler.to_latex(
         convert_css=True,
         hrules=True,
@@ -151,39 +177,68 @@ def to_latex(table: pd.DataFrame, title: str) -> str:
         multirow_align="t",
         position="t",
         position_float="centering",
-        caption=_caption(shown, title),
-        label="tab:table1",
+        caption=_caption(shown, title, compared=bool(daggers)),
+        label=f"tab:table{number}",
     )
     # The line under the last block would double the rule that ends the table.
     before, _, after = latex.rpartition(f"\\cline{{1-{len(IDS) + 2}}}\n")
     return "% needs \\usepackage{booktabs, multirow, xcolor}\n" + before + after
 
 
-def write(folder: Path, table: pd.DataFrame, title: str) -> None:
-    """Write table1.csv and table1.tex into a folder."""
-    write_bytes(folder / "table1.csv", table.to_csv(index=False).encode())
-    write_bytes(folder / "table1.tex", to_latex(table, title).encode())
+def write(
+    folder: Path, table: pd.DataFrame, title: str, statistics: pd.DataFrame | None = None, *, number: Number = 1
+) -> None:
+    """Write table1.csv, table1.tex and, when there are statistics, table1_statistics.csv into a folder.
+
+    Args:
+        folder: Where to.
+        table: As `table` gives it.
+        title: The caption begins with it.
+        statistics: As `significance` gives it.
+        number: 2 writes table2 in place of table1.
+    """
+    write_bytes(folder / f"table{number}.csv", table.to_csv(index=False).encode())
+    write_bytes(folder / f"table{number}.tex", to_latex(table, title, statistics, number=number).encode())
+    if statistics is not None:
+        write_bytes(folder / f"table{number}_statistics.csv", statistics.to_csv(index=False).encode())
+
+
+def _not_worse(table: pd.DataFrame, statistics: pd.DataFrame | None) -> set[tuple[str, str, str]]:
+    """Return (data set, method, metric) of every measured cell that a test found not to be worse than the best."""
+    if statistics is None:
+        return set()
+    tested = statistics[statistics["friedman_p"].notna() | statistics["wilcoxon_p"].notna()]
+    found = tested.loc[tested["not_worse"], ["dataset", "method", "metric"]]
+    return set(found.itertuples(index=False, name=None))
+
+
+def _cells(table: pd.DataFrame, metric: str, daggers: set[tuple[str, str, str]]) -> list[str]:
+    cells = []
+    for row in table.to_dict("records"):
+        value, origin = row[metric], row["origin"]
+        cell = "--" if pd.isna(value) else format(value, "+.4f" if origin == DIFFERENCE else ".4f")
+        marked = origin == MEASURED and (row["dataset"], row["method"], metric) in daggers
+        cells.append(cell + _DAGGER if marked else cell)
+    return cells
 
 
 def _other_weights(table: pd.DataFrame) -> "pd.Series[bool]":
     return table["notes"].fillna("").str.contains(OTHER_WEIGHTS, regex=False)
 
 
-def _measured(value: object) -> str:
-    return "--" if pd.isna(value) else f"{value:.4f}"  # type: ignore[call-overload]
-
-
-def _signed(value: object) -> str:
-    return "--" if pd.isna(value) else f"{value:+.4f}"  # type: ignore[call-overload]
-
-
-def _caption(table: pd.DataFrame, title: str) -> str:
+def _caption(table: pd.DataFrame, title: str, *, compared: bool) -> str:
     measured = table[table["origin"] == MEASURED].drop_duplicates("dataset")
     parts = [f"{title}. Metric convention {measured['convention'].iloc[0]}, size {measured['size'].iloc[0]}."]
     for row in measured.to_dict("records"):
         parts.append(f"{row['dataset']}: {row['images']} images, data {str(row['fingerprint'])[:12]}.")
-    parts.append("Arrows: higher is better. Best, second and third fusion method in bold red, blue and cyan;")
-    parts.append("the sources infrared and visible are not ranked; -- is undefined or failed.")
+    parts.append("Arrows: higher is better. Highest, second and third mean of a fusion method in bold red, blue and")
+    parts.append("cyan; the sources infrared and visible are not ranked; -- is undefined or failed.")
+    if compared:
+        parts.append("† has the best average rank over images or is not significantly worse (Friedman's test with")
+        parts.append("Nemenyi's, of two methods Wilcoxon's signed-rank test, α = 0.05 for each metric by itself);")
+        parts.append("where several methods have it, none of them is best, whatever the means.")
+    else:
+        parts.append("A highest mean is not tested for being significantly higher.")
     if _other_weights(table).any():
         parts.append(f"* {OTHER_WEIGHTS}.")
     if (table["origin"] == PUBLISHED).any():

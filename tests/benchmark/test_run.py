@@ -70,8 +70,7 @@ def options(tmp_path: Path, data: Path, **others: object) -> Options:
 
 
 def rows(outcome: Outcome) -> pd.DataFrame:
-    assert outcome.table is not None
-    found = pd.read_csv(outcome.table)
+    found = pd.read_csv(outcome.tables[0])
     return found[found["origin"] == "measured"].set_index("method")
 
 
@@ -94,14 +93,12 @@ def test_the_whole_way(scenes: Path, tmp_path: Path) -> None:
 
 def test_a_second_run_makes_nothing_again(scenes: Path, tmp_path: Path) -> None:
     first, _ = go(experiment(), options(tmp_path, scenes))
-    assert first.table is not None
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/cells").rglob("*.*")}
-    table = first.table.read_bytes()
+    table = first.tables[0].read_bytes()
     second, shown = go(experiment(), options(tmp_path, scenes))
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert shown.count(": kept") == 6
-    assert second.table is not None
-    assert second.table.read_bytes() == table
+    assert second.tables[0].read_bytes() == table
 
 
 def test_two_runs_give_equal_bytes_whatever_the_workers(scenes: Path, tmp_path: Path) -> None:
@@ -109,8 +106,7 @@ def test_two_runs_give_equal_bytes_whatever_the_workers(scenes: Path, tmp_path: 
     for workers in (1, 2):
         out = tmp_path / str(workers)
         outcome, _ = go(experiment(), Options(out=out, data_root=scenes, workers=workers))
-        assert outcome.table is not None
-        tables.append(outcome.table.read_bytes())
+        tables.append(outcome.tables[0].read_bytes())
         tables.append(b"".join(path.read_bytes() for path in sorted(out.glob("cells/*/*/score/scores.csv"))))
     assert tables[0] == tables[2]
     assert tables[1] == tables[3]
@@ -139,9 +135,8 @@ def test_killed_at_any_moment_the_tables_are_the_same(scenes: Path, tmp_path: Pa
         kills, delay = kills + 1, delay + 2.0
     assert process.returncode == 0
     assert kills >= 2
-    assert whole.table is not None
     title = b"Table 1 on M3FD"
-    mine, theirs = (path.read_bytes() for path in (tmp_path / "killed/table1.csv", whole.table))
+    mine, theirs = (path.read_bytes() for path in (tmp_path / "killed/table1.csv", whole.tables[0]))
     assert mine == theirs
     assert title in (tmp_path / "killed/table1.tex").read_bytes()
 
@@ -200,7 +195,7 @@ def test_stages_alone_and_limit(scenes: Path, tmp_path: Path) -> None:
     outcome, _ = go(wanted, first, "score")
     assert outcome.status == 2
     assert "every pair needs its fused picture" in outcome.refused[0]
-    assert go(wanted, first, "fuse")[0].table is None
+    assert go(wanted, first, "fuse")[0].tables == []
     go(wanted, first, "score")
     outcome, _ = go(wanted, first, "table")
     assert rows(outcome).loc["Average", "images"] == 2

@@ -12,6 +12,7 @@ import torch
 import methods
 from benchmark import experiment
 from benchmark.datasets import synthetic
+from benchmark.store import Cell
 from metrics.errors import InputError
 from run_benchmark import main
 
@@ -64,14 +65,14 @@ def call(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
 
 def test_trained_stopped_resumed_and_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call(monkeypatch, folder, "train") == 0
-    model = folder / "out/moefusion/M3FD/model.safetensors"
-    log = folder / "out/moefusion/M3FD/train.csv"
+    model = folder / "out/cells/M3FD/MoE-Fusion/train/model.safetensors"
+    log = folder / "out/cells/M3FD/MoE-Fusion/train/train.csv"
     assert len(pd.read_csv(log)) == 2  # three samples in batches of two
     before = log.read_bytes()
     assert call(monkeypatch, folder, "train") == 0, "a finished training is kept"
     assert log.read_bytes() == before
 
-    assert call(monkeypatch, folder, "run", "--workers", "1", "--methods", "average", f"moefusion:{model}") == 0
+    assert call(monkeypatch, folder, "run", "--workers", "1", "--methods", "average", "moefusion") == 0
     found = pd.read_csv(folder / "out/table1.csv")
     mine = found[(found["origin"] == "measured") & (found["method"] == "MoE-Fusion")].iloc[0]
     assert mine["EN"] > 0
@@ -88,7 +89,7 @@ def test_trained_stopped_resumed_and_compared(folder: Path, monkeypatch: pytest.
         ("epochs = 1", "epochs = 0", "TrainingConfig.epochs: expected a whole number from 1, got 0"),
         ('backbone = "small"', 'backbone = "tiny"', "unknown DetectorConfig.backbone 'tiny'"),
         ("local_gate_grid = [6, 8]", "top_k = 9", "top_k"),
-        ("batch = 2", "batch = 3", "was made with batch 2, but this run has 3"),
+        ("batch = 2", "batch = 3", "was trained with training.batch 2, but this run has 3"),
     ],
 )
 def test_settings_that_cannot_be_used(
@@ -125,7 +126,7 @@ def test_a_data_set_without_boxes_cannot_train_it(tmp_path: Path) -> None:
     from benchmark import training
 
     with pytest.raises(InputError, match="the training part is empty"):
-        training.train((), ("car",), experiment.TrainSettings(), tmp_path)
+        training.train((), ("car",), experiment.TrainSettings(), {}, Cell(tmp_path, "A", "MoE-Fusion", "train"))
 
 
 def test_a_damaged_picture_is_one_line_from_a_loading_worker_too(

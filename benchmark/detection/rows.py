@@ -1,0 +1,83 @@
+"""Rows of Table 3, read from finished cells: what a cell lacks, the row says."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmark import rows
+from benchmark.detection import average_precision, coco, table
+from benchmark.detection.settings import DetectionSettings
+from benchmark.experiment import MethodSettings
+from benchmark.record import Part
+from benchmark.store import Cell
+from metrics.errors import InputError
+
+TRUTH, FOUND = "ground_truth.json", "detections.json"
+SHARED = "infrared+visible"  # what the detector of the protocol "paper" learns from
+DETECTOR = "detector"
+
+
+def detector_cell(out: Path, dataset: str, method: str = SHARED) -> Cell:
+    """Return the cell of the detector that all methods share, or of a method's own."""
+    return Cell(out, dataset, method, DETECTOR)
+
+
+def block(
+    part: Part, methods: Iterable[tuple[str, MethodSettings]], settings: DetectionSettings, out: Path
+) -> table.Block:
+    """Return a data set's rows of Table 3.
+
+    Args:
+        part: The pairs.
+        methods: Labels and methods, in the table's order.
+        settings: How objects should have been detected.
+        out: The run's folder.
+    """
+    methods = list(methods)
+    found = [_row(part, label, method, settings, out) for label, method in methods]
+    about = _about(part, [label for label, _ in methods], settings, out)
+    return table.Block(part.title, len(part.pairs), part.fingerprint, part.classes, about, part.split, found)
+
+
+def _row(part: Part, label: str, method: MethodSettings, settings: DetectionSettings, out: Path) -> table.Row:
+    row = table.Row(label, None, ranked=method.name not in rows.SOURCES)
+    cell = Cell(out, part.title, label, "detect")
+    manifest, names = cell.manifest(), {pair.name for pair in part.pairs}
+    reason = rows.unfused(part, label, out)
+    if reason:
+        row.status = reason
+    elif manifest is None:
+        row.status = "not detected"
+    elif manifest.status != "done":
+        row.status = manifest.reason or "not finished"
+    elif manifest.recipe.get("protocol") != settings.protocol or manifest.recipe.get("detector") != settings.detector:
+        row.status = "detected by another protocol or detector; run detect again"
+    elif names != set(manifest.items):
+        row.status = "detected on other images; run detect again"
+    else:
+        try:
+            truth = coco.read_ground_truth(cell.folder / TRUTH)
+            found = coco.read_results(cell.folder / FOUND, truth)
+        except InputError as error:
+            row.status = str(error)
+        else:
+            row.precision, row.interval = (
+                average_precision.evaluate(truth, found),
+                average_precision.interval(truth, found),
+            )
+            row.notes = rows.notes(part, label, out)
+    return row
+
+
+def _about(part: Part, labels: list[str], settings: DetectionSettings, out: Path) -> table.About:
+    """Return how the detector came to be, as its own cell says."""
+    trained = [SHARED] if settings.protocol == "paper" else labels
+    manifests = [manifest for name in trained if (manifest := detector_cell(out, part.title, name).manifest())]
+    recipe = manifests[0].recipe if manifests else {}
+    return table.About(
+        protocol=settings.protocol,
+        detector=settings.detector,
+        weights=str(recipe.get("origin", settings.weights)),
+        epochs=settings.epochs,
+        training_images=int(recipe.get("images", 0)),
+        colour=settings.colour,
+    )
