@@ -14,12 +14,13 @@ from rich.console import Console
 
 import methods
 import metrics
-from benchmark import parts, record, rows, stages, studies, tables
+from benchmark import parts, plan, record, rows, stages, studies, tables
 from benchmark.board import Board, Task
 from benchmark.cluster import workers_on
 from benchmark.experiment import DatasetSettings, Experiment, MethodSettings
 from benchmark.experiment import method as parse
 from benchmark.parts import Loaded
+from benchmark.record import Part
 from benchmark.store import Cell
 from metrics.errors import InputError, unknown
 from metrics.pictures import write_bytes
@@ -98,6 +99,7 @@ def run(
     entries = _entries(experiment)
     with _working(experiment, options, _columns(entries, stage), console) as work:
         loaded = work.load()
+        work.plan(loaded, entries)
         for each in loaded:
             work.make(each, entries)
         numbers = [number for number in sorted(set(experiment.tables)) if stage in (None, "table", _ALONE.get(number))]
@@ -167,6 +169,34 @@ class _Run:
             return None
         self.board.remove(task)
         return loaded
+
+    def plan(self, loaded: Sequence[Loaded], entries: Sequence[Entry]) -> None:
+        """Say what a long run will take; training and detection are not counted."""
+        if not {"fuse", "score"} <= set(self.board.stages):
+            return
+        missing = [
+            (each.part, entry, number)
+            for each in loaded
+            for entry in entries
+            if not entry.method.trained and (number := self._missing(each.part, entry))
+        ]
+        if sum(number for *_, number in missing) < plan.WORTH:
+            return
+        score, device = self.experiment.score, self.options.device
+        costs = [
+            cost
+            for part, entry, number in missing
+            if (cost := plan.cost(part, number, entry.label, entry.method, score, device))
+        ]
+        if costs:
+            self.board.console.print(plan.text(costs, self.options.workers), markup=False, soft_wrap=True)
+
+    def _missing(self, part: Part, entry: Entry) -> int:
+        if self.options.redo:
+            return len(part.pairs)
+        folder = Cell(self.options.out, part.title, entry.label, "fuse").folder
+        there = {path.stem for path in folder.glob("*.png")}
+        return sum(pair.name not in there for pair in part.pairs)
 
     def make(self, loaded: Loaded, entries: Sequence[Entry]) -> None:
         """Make a data set's cells, method after method, the detector's last."""
@@ -257,9 +287,16 @@ class _Run:
         if settings.protocol == "paper" and any(entry.label in fused for entry in wanted):
             task = self.board.add(title, detected.SHARED, "detect")
             shared = detected.detector_cell(options.out, title)
-            with self._ending(task, shared), self.board.paused():
+            with self._ending(task, shared):
                 made = stage.train(
-                    stage.sources(loaded.train), loaded.part.classes, settings, shared, options.device, options.redo
+                    stage.sources(loaded.train),
+                    loaded.train,
+                    loaded.part.classes,
+                    settings,
+                    shared,
+                    device=options.device,
+                    redo=options.redo,
+                    progress=_progress(task),
                 )
                 task.state = "done" if made else "kept"
             if task.state == "failed":
@@ -309,9 +346,16 @@ class _Run:
                 redo=options.redo,
                 progress=_progress(task),
             )
-            with self.board.paused():
-                examples = stage.fused(loaded.train, pictures.folder, grey=entry.method.name == "infrared")
-                stage.train(examples, part.classes, self.experiment.detection, detector, options.device, options.redo)
+            stage.train(
+                stage.fused(loaded.train, pictures.folder, grey=entry.method.name == "infrared"),
+                loaded.train,
+                part.classes,
+                self.experiment.detection,
+                detector,
+                device=options.device,
+                redo=options.redo,
+                progress=_progress(task),
+            )
         return None if task.state == "failed" else detector
 
     def tabulate(self, number: Literal[1, 2, 3], loaded: Sequence[Loaded]) -> None:
@@ -330,11 +374,14 @@ class _Run:
     def _tabulate_detection(self, loaded: Sequence[Loaded]) -> None:
         from benchmark.detection import rows as detected
         from benchmark.detection import table
+        from benchmark.detection.illustrate import illustrate
 
         methods_ = [(label(method), method) for method in self.experiment.methods]
         blocks = [detected.block(each.part, methods_, self.experiment.detection, self.options.out) for each in loaded]
         self._report_gaps((block.dataset, row.method, row.status) for block in blocks for row in block.rows)
         table.write(self.options.out, table.table3(blocks), self.experiment.title)
+        for each, block in zip(loaded, blocks, strict=True):
+            illustrate(each.part, block, self.options.out)
         self.outcome.tables.append(self.options.out / "table3.csv")
 
     def swept(self, points: Sequence[studies.Setting], loaded: Sequence[Loaded]) -> pd.DataFrame:
@@ -389,7 +436,8 @@ class _Run:
             (cell.folder / "error.txt").write_text(trace)
             self.outcome.broken.append(f"{cell.dataset}, {cell.method}: {reason}; see {cell.folder / 'error.txt'}")
         else:
-            self.board.end(task, task.state)
+            if task.state != "running":
+                self.board.end(task, task.state)
             return
         cell.fail(reason)
         self.board.end(task, "failed", reason)

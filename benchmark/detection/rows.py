@@ -41,7 +41,7 @@ def block(
 def _row(part: Part, label: str, method: MethodSettings, settings: DetectionSettings, out: Path) -> table.Row:
     row = table.Row(label, None, ranked=method.name not in rows.SOURCES)
     cell = Cell(out, part.title, label, "detect")
-    manifest, names = cell.manifest(), {pair.name for pair in part.pairs}
+    manifest = cell.manifest()
     reason = rows.unfused(part, label, out)
     if reason:
         row.status = reason
@@ -51,14 +51,15 @@ def _row(part: Part, label: str, method: MethodSettings, settings: DetectionSett
         row.status = manifest.reason or "not finished"
     elif manifest.recipe.get("protocol") != settings.protocol or manifest.recipe.get("detector") != settings.detector:
         row.status = "detected by another protocol or detector; run detect again"
-    elif names != set(manifest.items):
-        row.status = "detected on other images; run detect again"
     else:
         try:
             truth = coco.read_ground_truth(cell.folder / TRUTH)
             found = coco.read_results(cell.folder / FOUND, truth)
         except InputError as error:
             row.status = str(error)
+            return row
+        if coco.image_ids(truth).keys() != {pair.name for pair in part.pairs}:
+            row.status = "detected on other images; run detect again"
         else:
             row.precision, row.interval = (
                 average_precision.evaluate(truth, found),
@@ -73,10 +74,11 @@ def _about(part: Part, labels: list[str], settings: DetectionSettings, out: Path
     trained = [SHARED] if settings.protocol == "paper" else labels
     manifests = [manifest for name in trained if (manifest := detector_cell(out, part.title, name).manifest())]
     recipe = manifests[0].recipe if manifests else {}
+    origin = manifests[0].notes[0] if manifests and manifests[0].notes else ""
     return table.About(
         protocol=settings.protocol,
         detector=settings.detector,
-        weights=str(recipe.get("origin", settings.weights)),
+        weights=origin.partition(" from ")[2] or settings.weights,
         epochs=settings.epochs,
         training_images=int(recipe.get("images", 0)),
         colour=settings.colour,

@@ -1,0 +1,52 @@
+"""Running a detector over pictures."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmark.detection.found import Detections
+from benchmark.detection.samples import Example, seen
+from benchmark.detection.settings import DetectionSettings
+from metrics.errors import InputError
+from moefusion.distributed import usable_device
+
+
+@torch.inference_mode()
+def detect(
+    model: nn.Module,
+    examples: Sequence[Example],
+    settings: DetectionSettings,
+    *,
+    device: str = "auto",
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> list[Detections]:
+    """Return what a detector finds in each picture, best first; the same whenever the same machine is asked.
+
+    Args:
+        model: A trained detector; it stays in evaluation mode.
+        examples: The pictures, one at a time, as their sizes differ; their boxes are not looked at.
+        settings: Colour rule, least score and most boxes of a picture.
+        device: "auto", a GPU where there is one; or any of torch's names.
+        progress: Called with (pictures done, all) after each.
+
+    Raises:
+        InputError: A picture cannot be read, or the device cannot be used.
+    """
+    try:
+        target = usable_device(device)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    detector = model.to(target).eval()
+    heads = detector.roi_heads
+    heads.score_thresh, heads.detections_per_img = settings.score_threshold, settings.boxes
+    found = []
+    for done, example in enumerate(examples, start=1):
+        (output,) = detector([seen(example, settings.colour).to(target)])
+        boxes, labels, scores = (output[part].cpu().numpy() for part in ("boxes", "labels", "scores"))
+        found.append(
+            Detections(example.name, boxes.astype(np.float64), labels.astype(np.int64), scores.astype(np.float64))
+        )
+        progress(done, len(examples))
+    return found

@@ -1,0 +1,147 @@
+"""What a detector sees: pictures as tensors, by one colour rule for training and inference, and their targets."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypedDict
+
+import numpy as np
+import torch
+import torch.utils.data
+from torch import Tensor
+
+from benchmark.datasets.base import Box, Pair
+from metrics import pictures
+from metrics.errors import InputError, unknown
+from metrics.pictures import Picture
+
+Colour = Literal["luma", "chroma"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture that objects are in.
+
+    Attributes:
+        name: The picture's name in its data set.
+        picture: Its file: an infrared, a visible or a fused picture.
+        visible: The visible picture whose chroma it may get; itself for a visible picture, None for infrared.
+        boxes: What is in it, for training.
+    """
+
+    name: str
+    picture: Path
+    visible: Path | None = None
+    boxes: tuple[Box, ...] = ()
+
+
+class Target(TypedDict):
+    """The objects of a picture, as torchvision takes them: boxes (n, 4), x0 y0 x1 y1 in pixels; labels (n,) from 1."""
+
+    boxes: Tensor
+    labels: Tensor
+
+
+Sample = tuple[Tensor, Target]
+
+
+def infrared_examples(pairs: Iterable[Pair]) -> list[Example]:
+    """Return the infrared pictures of pairs."""
+    return [Example(pair.name, pair.infrared, None, pair.boxes) for pair in pairs]
+
+
+def visible_examples(pairs: Iterable[Pair]) -> list[Example]:
+    """Return the visible pictures of pairs."""
+    return [Example(pair.name, pair.visible, pair.visible, pair.boxes) for pair in pairs]
+
+
+def fused_examples(pairs: Iterable[Pair], folder: Path) -> list[Example]:
+    """Return the fused pictures of pairs, NAME.png in a folder."""
+    return [Example(pair.name, folder / f"{pair.name}.png", pair.visible, pair.boxes) for pair in pairs]
+
+
+def picture(source: Picture, visible: Picture | None, colour: Colour) -> Picture:
+    """Return what a detector sees of a picture, uint8 (H, W, 3) RGB.
+
+    Args:
+        source: An infrared, visible or fused picture, uint8, (H, W) or (H, W, 3) RGB.
+        visible: The visible picture of the scene; for a visible picture itself, for an infrared one None.
+        colour: "luma", the grey picture three times; "chroma", its luma with the visible picture's Cb and Cr (ITU-R
+            601), so that a visible picture keeps its own colours. Without a visible picture both are the same.
+
+    Raises:
+        InputError: The two differ in size.
+    """
+    grey = pictures.grey(source)
+    if colour == "luma" or visible is None or visible.ndim == 2:
+        return np.repeat(grey[..., None], 3, axis=2)
+    if visible.shape[:2] != grey.shape:
+        raise InputError(
+            f"the picture is {grey.shape[1]}x{grey.shape[0]} but the visible one is "
+            f"{visible.shape[1]}x{visible.shape[0]}; its chroma needs one size."
+        )
+    # Each of R, G and B is Y plus a part that only Cb and Cr decide, so another Y moves all three alike.
+    change = grey.astype(np.int16) - pictures.grey(visible)
+    return np.clip(visible + change[..., None], 0, 255).astype(np.uint8)
+
+
+def seen(example: Example, colour: Colour) -> Tensor:
+    """Return what a detector sees of an example: float32 (3, H, W) in [0, 1].
+
+    Raises:
+        InputError: A picture cannot be read, or the sizes differ.
+    """
+    source = pictures.read(example.picture)
+    visible = pictures.read(example.visible) if example.visible is not None and colour == "chroma" else None
+    try:
+        shown = picture(source, visible, colour)
+    except InputError as error:
+        raise InputError(f"{example.picture}: {error}") from error
+    return torch.from_numpy(shown).permute(2, 0, 1).float() / 255
+
+
+def target(boxes: Iterable[Box], classes: Sequence[str], size: tuple[int, int]) -> Target:
+    """Return what a detector is to find: boxes clipped to the picture, without difficult ones and without empty ones.
+
+    Args:
+        boxes: The objects.
+        classes: The data set's, which count from 1.
+        size: Width and height of the picture.
+
+    Raises:
+        InputError: A box is of another class.
+    """
+    width, height = size
+    kept, labels = [], []
+    for box in boxes:
+        if box.label not in classes:
+            raise unknown("class of a box", box.label, tuple(classes))
+        x0, y0, x1, y1 = max(box.x0, 0.0), max(box.y0, 0.0), min(box.x1, width), min(box.y1, height)
+        if x0 < x1 and y0 < y1 and not box.difficult:
+            kept.append((x0, y0, x1, y1))
+            labels.append(classes.index(box.label) + 1)
+    return Target(
+        boxes=torch.tensor(kept, dtype=torch.float32).reshape(-1, 4), labels=torch.tensor(labels, dtype=torch.int64)
+    )
+
+
+class Samples(torch.utils.data.Dataset[Sample | InputError]):
+    """Examples as a detector trains on them; pictures without boxes stay, as negatives."""
+
+    def __init__(self, examples: Sequence[Example], classes: Sequence[str], colour: Colour) -> None:
+        self.examples, self.classes, self.colour = examples, tuple(classes), colour
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Sample | InputError:
+        """Return a picture, float32 (3, H, W) in [0, 1], and its target; or the error that stands in for them.
+
+        A DataLoader's worker would give a raised error's whole traceback as its message.
+        """
+        example = self.examples[index]
+        try:
+            shown = seen(example, self.colour)
+            return shown, target(example.boxes, self.classes, (shown.shape[2], shown.shape[1]))
+        except InputError as error:
+            return error

@@ -1,0 +1,205 @@
+"""The stages of Table 3: train a detector, run it over fused pictures. Each makes only what is missing."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.datasets.base import Pair, fingerprint
+from benchmark.detection import coco, inference, training
+from benchmark.detection.detectors import build
+from benchmark.detection.found import Detections
+from benchmark.detection.rows import FOUND, TRUTH
+from benchmark.detection.samples import Example, fused_examples, infrared_examples, visible_examples
+from benchmark.detection.settings import WITHOUT_EFFECT, DetectionSettings
+from benchmark.record import Part
+from benchmark.store import Cell, digest
+from methods.weights import sha256
+from metrics.errors import InputError
+from metrics.pictures import write_bytes
+
+Progress = Callable[[int, int], None]
+FUSE_TRAINING = "fuse_training"
+_JOURNAL = "detections.jsonl"  # a line a picture, so that a killed run keeps what it found
+
+
+def sources(pairs: Sequence[Pair]) -> list[Example]:
+    """Return what the detector of the protocol "paper" learns from: both bands of the training pairs."""
+    return [*infrared_examples(pairs), *visible_examples(pairs)]
+
+
+def fused(pairs: Sequence[Pair], folder: Path, *, grey: bool) -> list[Example]:
+    """Return fused pictures as examples; `grey` ones never get the visible picture's chroma."""
+    examples = fused_examples(pairs, folder)
+    return [Example(each.name, each.picture, None, each.boxes) for each in examples] if grey else examples
+
+
+def train(
+    examples: Sequence[Example],
+    pairs: Sequence[Pair],
+    classes: tuple[str, ...],
+    settings: DetectionSettings,
+    cell: Cell,
+    *,
+    device: str = "auto",
+    redo: bool = False,
+    progress: Progress = lambda done, of: None,
+) -> bool:
+    """Write a trained detector as the cell's model.safetensors; return whether there was anything to do.
+
+    As with MoE-Fusion's training, the code is no part of what decides the cell.
+
+    Args:
+        examples: What to train on.
+        pairs: The pairs that the examples are pictures of.
+        classes: The data set's.
+        settings: How.
+        cell: Where to; a training that was stopped goes on.
+        device: Where to train.
+        redo: Remove an earlier training first.
+        progress: Called with (steps done, all).
+
+    Raises:
+        InputError: Settings, pictures or an earlier training do not fit.
+    """
+    recipe: dict[str, Any] = {
+        "settings": {name: value for name, value in asdict(settings).items() if name not in WITHOUT_EFFECT},
+        "protocol": settings.protocol,
+        "classes": list(classes),
+        "images": len(examples),
+        "data": fingerprint(pairs),
+        "pictures": digest(example.picture for example in examples),
+    }
+    if Path(settings.weights).is_file():
+        recipe["weights"] = sha256(Path(settings.weights))
+    if not redo:
+        cell.refuse_other(recipe)
+        if cell.holds(recipe, {}) and (cell.folder / training.MODEL).is_file():
+            return False
+    model = build(settings, len(classes))  # before the cell is opened: the weights may not be there
+    cell.open(recipe, {}, discard=lambda names: None, redo=redo)
+    training.train(model, examples, classes, cell.folder, settings, device=device, progress=progress)
+    cell.close(notes=[f"{settings.detector} from {model.origin}"])
+    return True
+
+
+def detect(
+    part: Part,
+    pictures: Path,
+    detector: Cell,
+    settings: DetectionSettings,
+    cell: Cell,
+    *,
+    grey: bool = False,
+    device: str = "auto",
+    redo: bool = False,
+    progress: Progress = lambda done, of: None,
+) -> int:
+    """Write what a detector finds in a part's fused pictures as COCO JSON; return how many it was run on.
+
+    The cell gets ground_truth.json and detections.json, which any COCO tool takes.
+
+    Args:
+        part: The pairs.
+        pictures: The folder with a fused picture NAME.png for each pair.
+        detector: The cell of the trained detector.
+        settings: Colour rule, least score, most boxes.
+        cell: Where to; what was found already and still holds is kept.
+        grey: The pictures are infrared ones, which never get the visible picture's chroma.
+        device: Where the detector runs.
+        redo: Run it over every picture again.
+        progress: Called with (finished, all).
+
+    Raises:
+        InputError: A picture, a box or the detector cannot be used.
+    """
+    model = detector.folder / training.MODEL
+    here = Path(__file__).parent
+    recipe = {
+        "protocol": settings.protocol,
+        "detector": settings.detector,
+        "weights": sha256(model),
+        "seen": {"colour": settings.colour, "grey": grey},
+        "score_threshold": settings.score_threshold,
+        "boxes": settings.boxes,
+        "code": digest([here / f"{name}.py" for name in ("detectors", "inference", "samples", "coco")]),
+    }
+    examples = fused(part.pairs, pictures, grey=grey)
+    items = {pair.name: _fingerprint(pair, example) for pair, example in zip(part.pairs, examples, strict=True)}
+    if not redo and cell.holds(recipe, items) and _complete(cell, part):
+        return 0
+    truth = coco.ground_truth(part.pairs, part.classes)
+    journal = cell.folder / _JOURNAL
+    found = _read(journal)
+
+    def discard(names: list[str]) -> None:
+        for name in names:
+            found.pop(name, None)
+        write_bytes(journal, "".join(map(_line, found.values())).encode())
+
+    cell.open(recipe, items, discard=discard, redo=redo)
+    if not journal.is_file():  # opening emptied the cell
+        found.clear()
+    else:
+        discard([])  # a killed run may have left half a line
+    missing = [example for example in examples if example.name not in found]
+    if missing:
+        network = training.load(model).model
+        with journal.open("a", encoding="utf-8") as file:
+            for done, example in enumerate(missing, start=len(examples) - len(missing) + 1):
+                (one,) = inference.detect(network, [example], settings, device=device)
+                found[one.name] = one
+                file.write(_line(one))
+                file.flush()
+                progress(done, len(examples))
+    coco.write_json(cell.folder / TRUTH, truth)
+    results = coco.results((found[example.name] for example in examples), coco.image_ids(truth))
+    coco.write_json(cell.folder / FOUND, results)
+    cell.close()
+    return len(missing)
+
+
+def _fingerprint(pair: Pair, example: Example) -> str:
+    if not example.picture.is_file():
+        raise InputError(
+            f"{example.picture} is not there; every pair needs its fused picture. Run the stage before this one."
+        )
+    return digest([example.picture]) + fingerprint([pair])
+
+
+def _complete(cell: Cell, part: Part) -> bool:
+    """Return whether the cell's files are of just these pairs: an earlier run may have had fewer or more."""
+    try:
+        truth = coco.read_ground_truth(cell.folder / TRUTH)
+        coco.read_results(cell.folder / FOUND, truth)
+    except InputError:
+        return False
+    return list(coco.image_ids(truth)) == [pair.name for pair in part.pairs]
+
+
+def _line(found: Detections) -> str:
+    values = {"boxes": found.boxes.tolist(), "labels": found.labels.tolist(), "scores": found.scores.tolist()}
+    return json.dumps({"name": found.name} | values) + "\n"
+
+
+def _read(journal: Path) -> dict[str, Detections]:
+    """Return what is in a journal; a line that was cut short is not."""
+    if not journal.is_file():
+        return {}
+    found = {}
+    for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+            one = Detections(
+                entry["name"],
+                np.array(entry["boxes"], np.float64).reshape(-1, 4),
+                np.array(entry["labels"], np.int64),
+                np.array(entry["scores"], np.float64),
+            )
+        except (ValueError, KeyError, TypeError):
+            continue
+        found[one.name] = one
+    return found

@@ -1,0 +1,91 @@
+"""What a run will take, measured on a few pictures before it starts."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from joblib import cpu_count
+
+import methods
+import metrics
+from benchmark.datasets.base import Pair
+from benchmark.experiment import MethodSettings, ScoreSettings
+from benchmark.record import Part
+from metrics import pictures
+
+WORTH = 500  # pictures from which on a run says beforehand what it will take
+_TRIED = 2  # pairs a method is tried on; the last one counts, for the first one pays for what is set up once
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one method costs on one data set.
+
+    Attributes:
+        dataset, method: Which.
+        pairs: How many pictures are to be made.
+        fuse, score: Seconds of work for all of them in one process.
+        size: Bytes that they take on the disk.
+    """
+
+    dataset: str
+    method: str
+    pairs: int
+    fuse: float
+    score: float
+    size: float
+
+
+def cost(part: Part, number: int, label: str, method: MethodSettings, score: ScoreSettings, device: str) -> Cost | None:
+    """Return what a method costs on a data set, or None when it fails: its cell will say why.
+
+    Args:
+        part: The data set's pairs; the first ones are tried.
+        number: How many pictures are to be made.
+        label: The method's.
+        method: What fuses.
+        score: How it is scored.
+        device: Where a network runs.
+    """
+    try:
+        fuses = methods.create(method.name, variant=method.variant, weights=method.weights, device=device)
+        with TemporaryDirectory() as folder:
+            for pair in part.pairs[:_TRIED]:
+                fusing, scoring, size = _tried(fuses, part.name, pair, Path(folder) / "fused.png", score)
+    except Exception:  # whatever it is, the run itself meets it again, and reports it
+        return None
+    return Cost(part.title, label, number, fusing * number, scoring * number, size * number)
+
+
+def _tried(
+    method: methods.Method, dataset: str, pair: Pair, fused: Path, score: ScoreSettings
+) -> tuple[float, float, int]:
+    """Return the seconds that fusing and scoring a pair take, and the fused picture's bytes."""
+    began = time.perf_counter()
+    infrared, visible = pictures.read(pair.infrared), pictures.read(pair.visible)
+    pictures.write(fused, method.fuse_named(dataset, pair.name, infrared, visible))
+    between = time.perf_counter()
+    metrics.evaluate_files(pair.infrared, pair.visible, fused, convention=score.convention, size=score.pixels)
+    return between - began, time.perf_counter() - between, fused.stat().st_size
+
+
+def text(costs: Iterable[Cost], workers: int | None) -> str:
+    """Return the plan in one line."""
+    costs = list(costs)
+    processes = workers or cpu_count()
+    fuse, score = (sum(getattr(each, name) for each in costs) / processes for name in ("fuse", "score"))
+    slowest = max(costs, key=lambda each: each.fuse)
+    return (
+        f"plan: {sum(each.pairs for each in costs):,} pictures, about {_duration(fuse + score)} on {processes} "
+        f"processes (fuse {_duration(fuse)}, of it {slowest.method} {_duration(slowest.fuse / processes)}; "
+        f"score {_duration(score)}) and {sum(each.size for each in costs) / 1e9:.1f} GB"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
