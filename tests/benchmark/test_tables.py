@@ -1,4 +1,4 @@
-"""Table 1: what is compared with what, which marks, and LaTeX that a TeX engine takes."""
+"""Tables 1 and 2: what is compared with what, which marks, and LaTeX that a TeX engine takes."""
 
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ def scores(*values: float) -> pd.DataFrame:
 
 def table(*rows: Row, dataset: str = "Synthetic", convention: str = "tang2022") -> pd.DataFrame:
     block = Block(dataset, 2, "0123456789abcdef", rows=list(rows))
-    return tables.table1([block], ScoreSettings(convention=convention))
+    return tables.table([block], ScoreSettings(convention=convention))
 
 
 def test_means_over_images() -> None:
@@ -51,6 +51,16 @@ def test_the_papers_rows_stand_beside_ours_with_the_difference() -> None:
     assert difference.loc["DenseFuse", "EN"] == pytest.approx(7.0 - 6.4134)
 
 
+def test_table_2_stands_beside_the_papers_ablations() -> None:
+    block = Block("LLVIP", 2, "", rows=[Row("w/o MoLE", scores(7.0))])
+    found = tables.table([block], ScoreSettings(), number=2)
+    paper = found[found["origin"] == "paper"].set_index("method")
+    assert paper.index.tolist() == ["w/o MoLE", "w/o MoGE", "Att-Local", "MoE-Fusion"]
+    assert paper.loc["w/o MoLE", "SCD"] == 1.1739  # ICCV 2023, Table 2, LLVIP
+    difference = found[found["origin"] == "difference"].set_index("method")
+    assert difference.loc["w/o MoLE", "SCD"] == pytest.approx(7.0 - 1.1739)
+
+
 def test_other_conventions_do_not_compare_with_the_paper() -> None:
     found = table(Row("DenseFuse", scores(7.0)), dataset="M3FD", convention="cddfuse")
     assert set(found["origin"]) == {"measured"}
@@ -68,25 +78,31 @@ def test_marks_skip_sources_share_ties_and_stop_at_three() -> None:
     assert tables.marks(found)["EN"].tolist() == [0, 1, 1, 3, 0, 0]
 
 
+def test_values_that_print_alike_share_their_mark() -> None:
+    found = table(Row("a", scores(0.50001)), Row("b", scores(0.50004)), Row("c", scores(0.4999)))
+    assert tables.marks(found)["SF"].tolist() == [1, 1, 3]
+
+
 AWKWARD = r"50%_of $R&D #1 {~^\} é <b>"
 
 
 @pytest.fixture
 def latex() -> str:
-    found = table(
-        Row("infrared", scores(9.0), ranked=False),
-        Row(AWKWARD, scores(5.0)),
-        Row("DenseFuse", scores(4.5)),
+    rows = [
+        Row("infrared", scores(9.0, 9.0), ranked=False),
+        Row(AWKWARD, scores(5.0, 5.0)),
+        Row("DenseFuse", scores(4.5, 4.5)),
         Row("broken", None, status="no weights"),
-        Row("Retrained", scores(4.0), notes=[tables.OTHER_WEIGHTS]),
-        dataset="M3FD",
-    )
-    other = table(Row("DenseFuse", scores(0.1)), dataset="Two_folders & more")
-    return tables.to_latex(pd.concat([found, other], ignore_index=True), f"Title with {AWKWARD}")
+        Row("Retrained", scores(4.0, 4.0), notes=[tables.OTHER_WEIGHTS]),
+    ]
+    blocks = [Block("M3FD", 2, "0123456789abcdef", rows=rows)]
+    blocks.append(Block("Two_folders & more", 1, "0123456789abcdef", rows=[Row("DenseFuse", scores(0.1))]))
+    found = tables.table(blocks, ScoreSettings())
+    return tables.to_latex(found, f"Title with {AWKWARD}", tables.significance(blocks))
 
 
 def test_latex_has_the_papers_marks(latex: str) -> None:
-    assert r"\bfseries \color{red} 5.0000" in latex
+    assert r"\bfseries \color{red} 5.0000\rlap{$^\dagger$} &" in latex
     assert r"\bfseries \color{blue} 4.5000" in latex
     assert r"\textit{MoE-Fusion (paper)}" in latex
     assert r"\textit{DenseFuse (difference)}" in latex
@@ -115,7 +131,63 @@ def test_latex_compiles(latex: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-def test_writing_gives_both_files(tmp_path: Path) -> None:
-    tables.write(tmp_path, table(Row("a", scores(1.0))), "Title")
-    assert pd.read_csv(tmp_path / "table1.csv").loc[0, "method"] == "a"
-    assert "\\begin{table}" in (tmp_path / "table1.tex").read_text()
+def block(*shifts: float, images: int = 30) -> Block:
+    """Methods a, b, ... that are ahead of each other by shifts, in units of the spread over images."""
+    noise = np.random.default_rng(0).normal(size=(images, len(shifts), len(IDS))) + np.array(shifts)[None, :, None]
+    rows = [Row(chr(97 + m), pd.DataFrame(noise[:, m], columns=IDS)) for m in range(len(shifts))]
+    return Block("Synthetic", images, "0123456789abcdef", rows=rows)
+
+
+def cells(latex: str, method: str) -> list[str]:
+    (line,) = [line for line in latex.splitlines() if f"& {method} &" in line]
+    return line.split(" & ")[2:]
+
+
+def test_a_dagger_marks_what_is_not_worse_than_the_best() -> None:
+    blocks = [block(0.0, 3.0, 3.05)]
+    found = tables.to_latex(tables.table(blocks, ScoreSettings()), "Title", tables.significance(blocks))
+    assert not any("dagger" in cell for cell in cells(found, "a"))
+    assert all("dagger" in cell for cell in cells(found, "b"))
+    assert all("dagger" in cell for cell in cells(found, "c"))
+    assert "Nemenyi" in found
+    assert "none of them is best" in found
+
+
+def test_without_a_test_there_is_no_dagger_and_the_caption_says_so() -> None:
+    blocks = [block(0.0)]
+    found = tables.to_latex(tables.table(blocks, ScoreSettings()), "Title", tables.significance(blocks))
+    assert "dagger" not in found
+    assert "not tested" in found
+    assert "not tested" in tables.to_latex(tables.table([block(0.0, 1.0)], ScoreSettings()), "Title")
+
+
+def test_a_highest_mean_is_not_called_best() -> None:
+    blocks = [block(0.0, 0.1, 0.2)]
+    found = tables.to_latex(tables.table(blocks, ScoreSettings()), "Title", tables.significance(blocks))
+    caption = next(line for line in found.splitlines() if line.startswith(r"\caption"))
+    assert "Highest, second and third mean" in caption
+    assert "Best, second" not in caption
+
+
+def test_significance_leaves_out_failed_rows_and_does_not_rank_sources() -> None:
+    one = block(0.0, 1.0, 2.0, 9.0)
+    one.rows[3].ranked = False
+    one.rows.append(Row("broken", None, status="no weights"))
+    found = tables.significance([one, Block("Other", 1, "", rows=[Row("broken", None)])])
+    assert set(found["method"]) == set("abcd")
+    assert set(found["dataset"]) == {"Synthetic"}
+    assert found[found["rank"].notna()]["method"].unique().tolist() == ["a", "b", "c"]
+    assert tables.significance([]).empty
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_writing_gives_all_files(number: tables.Number, tmp_path: Path) -> None:
+    blocks = [block(0.0, 1.0)]
+    found = tables.table(blocks, ScoreSettings(), number)
+    tables.write(tmp_path, found, "Title", tables.significance(blocks), number=number)
+    assert pd.read_csv(tmp_path / f"table{number}.csv").loc[0, "method"] == "a"
+    latex = (tmp_path / f"table{number}.tex").read_text()
+    assert rf"\label{{tab:table{number}}}" in latex
+    written = pd.read_csv(tmp_path / f"table{number}_statistics.csv")
+    assert len(written) == 2 * (len(IDS) + 1)
+    assert written["wilcoxon_p"].notna().all()

@@ -1,0 +1,126 @@
+"""Detection as a stage of a run: both protocols, resuming, and what a changed input costs."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from rich.console import Console
+
+from benchmark import experiment
+from benchmark.datasets import synthetic
+from benchmark.detection.settings import DetectionSettings
+from benchmark.run import Options, run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other cost more than these small networks gain."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("detection")
+    synthetic.write(folder / "M3FD", layout="m3fd", train=4, test=3, seed=1, size=(128, 96))
+    return folder
+
+
+def wanted(*methods: str, **settings: object) -> experiment.Experiment:
+    base: dict[str, object] = {"detector": "small", "weights": "none", "epochs": 1, "workers": 0, "warmup": 1}
+    return experiment.Experiment(
+        title="Tiny",
+        datasets=[experiment.DatasetSettings(name="m3fd")],
+        methods=[experiment.method(text) for text in methods],
+        tables=[3],
+        detection=DetectionSettings(**base | {"score_threshold": 0.0} | settings),  # type: ignore[arg-type]
+    )
+
+
+def go(experiment_: experiment.Experiment, options: Options, stage: str | None = None) -> str:
+    shown = io.StringIO()
+    outcome = run(experiment_, options, stage=stage, console=Console(file=shown, width=200))
+    assert outcome.reasons == []
+    return shown.getvalue()
+
+
+def test_the_papers_protocol(scenes: Path, tmp_path: Path) -> None:
+    options = Options(out=tmp_path, data_root=scenes, workers=1)
+    shown = go(wanted("infrared", "visible", "average"), options)
+    assert shown.count("detect: done") == 4  # the shared detector, and three methods
+    found = pd.read_csv(tmp_path / "table3.csv")
+    assert found["method"].tolist() == ["Infrared", "Visible", "Average"]
+    assert found["protocol"].unique() == ["paper"]
+    assert found["training_images"].unique() == [8]  # both bands of four pairs
+    assert found["weights"].unique() == ["random weights"]
+    assert list(tmp_path.glob("figures/detections_*.png"))
+
+    # The cell's files are what any COCO tool takes.
+    cell = tmp_path / "cells/M3FD/Average/detect"
+    truth = COCO(str(cell / "ground_truth.json"))
+    evaluation = COCOeval(truth, truth.loadRes(str(cell / "detections.json")), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert 100 * evaluation.stats[0] == pytest.approx(found.set_index("method").loc["Average", "AP"], abs=1e-9)
+
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    assert go(wanted("infrared", "visible", "average", "maximum"), options).count("detect: kept") == 4
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing is trained again for one more method"
+
+
+def test_a_stopped_detection_goes_on_behind_the_last_picture(scenes: Path, tmp_path: Path) -> None:
+    options = Options(out=tmp_path, data_root=scenes, workers=1)
+    go(wanted("average"), options)
+    cell = tmp_path / "cells/M3FD/Average/detect"
+    table, found = (tmp_path / "table3.csv").read_bytes(), (cell / "detections.json").read_bytes()
+    manifest = json.loads((cell / "manifest.json").read_text())
+    (cell / "manifest.json").write_text(json.dumps(manifest | {"status": "running"}))
+    lines = (cell / "detections.jsonl").read_text().splitlines(keepends=True)
+    (cell / "detections.jsonl").write_text(lines[0] + lines[1][: len(lines[1]) // 2])  # killed in mid-write
+    (cell / "detections.json").unlink()
+    go(wanted("average"), options, "detect")
+    assert len((cell / "detections.jsonl").read_text().splitlines()) == 3
+    assert (cell / "detections.json").read_bytes() == found
+    assert (tmp_path / "table3.csv").read_bytes() == table
+
+
+def test_retraining_on_each_methods_pictures(scenes: Path, tmp_path: Path) -> None:
+    options = Options(out=tmp_path, data_root=scenes, workers=1)
+    go(wanted("average", "maximum", protocol="retrain"), options)
+    models = [tmp_path / f"cells/M3FD/{name}/detector/model.safetensors" for name in ("Average", "Maximum")]
+    assert models[0].read_bytes() != models[1].read_bytes()
+    assert not (tmp_path / "cells/M3FD/infrared+visible").exists()
+    found = pd.read_csv(tmp_path / "table3.csv")
+    assert found["protocol"].unique() == ["retrain"]
+    assert found["training_images"].unique() == [4]
+    assert "kept" in go(wanted("average", "maximum", protocol="retrain"), options, "detect")
+
+
+def test_another_colour_rule_needs_another_detector(scenes: Path, tmp_path: Path) -> None:
+    options = Options(out=tmp_path, data_root=scenes, workers=1)
+    go(wanted("average"), options)
+    outcome = run(wanted("average", colour="chroma"), options, console=Console(file=io.StringIO()))
+    assert outcome.status == 2
+    assert "was trained with settings.colour 'luma', but this run has 'chroma'" in outcome.refused[0]
+
+
+def test_a_failed_method_has_a_row_that_says_so(scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from methods import Method\n\nclass Broken(Method):\n"
+        "    def forward(self, infrared, visible):\n        raise RuntimeError('no')\n"
+    )
+    options = Options(out=tmp_path / "out", data_root=scenes, workers=1)
+    outcome = run(wanted("average", f"{tmp_path / 'own.py'}:Broken"), options, console=Console(file=io.StringIO()))
+    assert outcome.status == 1
+    found = pd.read_csv(tmp_path / "out/table3.csv").set_index("method")
+    assert found.loc["Broken", "status"] == "RuntimeError: no"
+    assert found.loc["Average", "status"] == "done"
