@@ -175,6 +175,59 @@ class Sweep(Work, _Kind):  # the last base's fields come first on the command li
 
 
 @dataclass
+class Experts(Work):
+    """Show what a trained MoE-Fusion's experts answer to, and how often each is picked: the paper's Figure 6."""
+
+    model: Path | None = None
+    """A model.safetensors; the run's own MoE-Fusion when not given."""
+
+    def __call__(self, console: Console) -> int:
+        """Do it; return the exit status."""
+        from benchmark.run import experts
+
+        return _report(experts(self._experiment(), self._options(), self.model, console=console), console)
+
+
+@dataclass
+class Gaming(Work):
+    """Measure which metrics rise without better fusion: noise, contrast, sharpening of an experiment's pictures."""
+
+    def __call__(self, console: Console) -> int:
+        """Do it; return the exit status."""
+        from benchmark.run import gaming
+
+        return _report(gaming(self._experiment(), self._options(), console=console), console)
+
+
+@dataclass
+class Report:
+    """Write figures, the comparison with the paper, and one self-contained report.html of a finished run."""
+
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """The run's folder, such as results/demo."""
+
+    boxes: Path | None = None
+    """A CSV file with the boxes to zoom at, as image,x0,y0,x1,y1; chosen from the annotations when not given."""
+
+    scenes: int | None = None
+    """How many scenes the gallery shows of each data set; as many as fit when not given."""
+
+    megabytes: float = 20.0
+    """How large the report may become."""
+
+    def __call__(self, console: Console) -> int:
+        """Write them; return the exit status."""
+        from benchmark import paper, report
+        from benchmark.illustrate import illustrate
+
+        written = [*paper.write(self.run), *illustrate(self.run)]
+        written.append(report.write(self.run, boxes=self.boxes, scenes=self.scenes, megabytes=self.megabytes))
+        for path in written:
+            console.print(f"written: {path}", soft_wrap=True, markup=False, highlight=False)
+        return 0
+
+
+@dataclass
 class Demo:
     """Run the whole way on synthetic street scenes: no data set, weights or network needed."""
 
@@ -334,6 +387,9 @@ Command = Annotated[
     | Annotated[Tables, subcommand("table")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Sweep, subcommand("sweep")]
+    | Annotated[Report, subcommand("report")]
+    | Annotated[Experts, subcommand("experts")]
+    | Annotated[Gaming, subcommand("gaming")]
     | Annotated[List, subcommand("list")]
     | Annotated[Check, subcommand("check")]
     | Annotated[Weights, subcommand("weights")]
@@ -363,8 +419,8 @@ def main() -> int:
 def _report(outcome: "Outcome", console: Console) -> int:
     for path in outcome.tables:
         console.print(_table(path))
-    if outcome.tables:
-        console.print("written: " + ", ".join(map(str, outcome.tables)), soft_wrap=True)
+    for path in outcome.tables + outcome.figures:
+        console.print(f"written: {path}", soft_wrap=True, markup=False, highlight=False)
     for reason in outcome.reasons:
         _say(reason)
     return outcome.status

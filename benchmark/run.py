@@ -26,6 +26,7 @@ from metrics.errors import InputError, unknown
 from metrics.pictures import write_bytes
 
 STAGES = ("train", "fuse", "score", "detect")
+MODEL = "model.safetensors"
 _ALONE = {3: "detect"}  # the table that a stage writes when it is run by itself
 MEASURED, DETECTED = frozenset({"fuse", "score"}), frozenset({"fuse", "detect"})
 
@@ -55,9 +56,10 @@ class Options:
 
 @dataclass
 class Outcome:
-    """What a run came to: the tables that were written, and why what failed has failed."""
+    """What a run came to: the tables and figures that were written, and why what failed has failed."""
 
     tables: list[Path] = field(default_factory=list)
+    figures: list[Path] = field(default_factory=list)  # and whatever else is no table for the screen
     refused: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
@@ -140,6 +142,53 @@ def sweep(kind: str, experiment: Experiment, options: Options, *, console: Conso
                 options.out / "figures" / path.stem,
             )
             work.outcome.tables.append(path)
+    return work.outcome
+
+
+def experts(
+    experiment: Experiment, options: Options, model: Path | None = None, *, console: Console | None = None
+) -> Outcome:
+    """Write Figure 6 of a trained MoE-Fusion: what its experts answer to, and how often each is picked.
+
+    Args:
+        experiment: On which data sets.
+        options: How.
+        model: Its file; None for the one that the run trained.
+        console: Where the state of the run is shown.
+
+    Raises:
+        InputError: As for `run`, or the model cannot be used.
+    """
+    from benchmark.illustrate import experts as draw
+
+    _check_names(experiment)
+    with _working(experiment, options, ["data"], console) as work:
+        for each in work.load():
+            title = each.part.title
+            trained = Cell(options.out, title, label(MethodSettings(name="moefusion")), "train").folder / MODEL
+            found = draw(each.part, model or trained, options.out, device=options.device)
+            work.outcome.figures += found
+    return work.outcome
+
+
+def gaming(experiment: Experiment, options: Options, *, console: Console | None = None) -> Outcome:
+    """Measure which metrics of an experiment's pairs rise without better fusion; write gaming.csv and gaming.md.
+
+    Args:
+        experiment: On which data sets, and how scored; its methods are not used.
+        options: How.
+        console: Where the state of the run is shown.
+
+    Raises:
+        InputError: As for `run`.
+    """
+    from benchmark import gaming as check
+
+    _check_names(experiment)
+    with _working(experiment, options, ["score"], console) as work:
+        found = [work.gamed(each.part) for each in work.load()]
+        if found:
+            work.outcome.figures += check.write(options.out, pd.concat(found, ignore_index=True))
     return work.outcome
 
 
@@ -381,7 +430,7 @@ class _Run:
         self._report_gaps((block.dataset, row.method, row.status) for block in blocks for row in block.rows)
         table.write(self.options.out, table.table3(blocks), self.experiment.title)
         for each, block in zip(loaded, blocks, strict=True):
-            illustrate(each.part, block, self.options.out)
+            self.outcome.figures += illustrate(each.part, block, self.options.out)
         self.outcome.tables.append(self.options.out / "table3.csv")
 
     def swept(self, points: Sequence[studies.Setting], loaded: Sequence[Loaded]) -> pd.DataFrame:
@@ -398,6 +447,22 @@ class _Run:
                 found.append({"dataset": block.dataset, "setting": point.name, **point.fields, **means, **about})
         return pd.DataFrame(found)
 
+    def gamed(self, part: Part) -> pd.DataFrame:
+        """Return what changed pictures score on a data set."""
+        from benchmark import gaming as check
+
+        task = self.board.add(part.title, "changed pictures", "score")
+        task.state = "running"
+        found = check.gaming(
+            part.pairs,
+            self.experiment.score,
+            dataset=part.title,
+            workers=self.options.workers,
+            progress=_progress(task),
+        )
+        self.board.end(task, "done")
+        return found
+
     def _report_gaps(self, rows_: Iterable[tuple[str, str, str]]) -> None:
         """Say which rows have no numbers, unless that was said already."""
         said = self.outcome.refused + self.outcome.broken
@@ -408,7 +473,7 @@ class _Run:
     def _method(self, dataset: str, entry: Entry) -> MethodSettings:
         if not entry.method.trained:
             return entry.method
-        model = Cell(self.options.out, dataset, entry.label, "train").folder / "model.safetensors"
+        model = Cell(self.options.out, dataset, entry.label, "train").folder / MODEL
         return replace(entry.method, weights=str(model))
 
     def _cell(self, task: Task) -> Cell:

@@ -1,5 +1,6 @@
 """Tables 1 and 2: means over images per data set and method, as CSV and as LaTeX in the paper's form."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -220,6 +221,17 @@ def _cells(table: pd.DataFrame, metric: str, daggers: set[tuple[str, str, str]])
         marked = origin == MEASURED and (row["dataset"], row["method"], metric) in daggers
         cells.append(cell + _DAGGER if marked else cell)
     return cells
+
+
+def markdown_table(rows: Sequence[Sequence[object]]) -> str:
+    """Return rows of cells as a Markdown table, the first row its head, the first column to the left."""
+    lines = ["| " + " | ".join(in_markdown(cell) for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "| --- |" + " --: |" * (len(rows[0]) - 1), *lines[1:]])
+
+
+def in_markdown(text: object) -> str:
+    """Return a text for Markdown, in a table or not: its own marks and tags show as they are."""
+    return re.sub(r"([\\`*_|\[\]~])", r"\\\1", str(text).replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def _other_weights(table: pd.DataFrame) -> "pd.Series[bool]":

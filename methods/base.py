@@ -79,7 +79,8 @@ class Method(ABC):
                 f"infrared is {infrared.shape[1]}x{infrared.shape[0]} but visible is "
                 f"{visible.shape[1]}x{visible.shape[0]}; fusion needs registered pictures of one size."
             )
-        return np.asarray(self.forward(prepare(infrared), prepare(visible)), dtype=np.float32)
+        with np.errstate(over="ignore"):  # `fuse` refuses what is not finite
+            return np.asarray(self.forward(prepare(infrared), prepare(visible)), dtype=np.float32)
 
     def fuse(self, infrared: Picture, visible: Picture) -> Picture:
         """Return the fused picture, uint8 (H, W), at the pair's own size.

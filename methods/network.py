@@ -1,5 +1,7 @@
 """Methods that are a neural network with published weights."""
 
+import warnings
+import zipfile
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,10 +74,13 @@ def read_state(path: Path) -> dict[str, Any]:
     """Return what a PyTorch checkpoint file holds, on the CPU, without running any code in it.
 
     Raises:
-        InputError: The file is damaged or holds something else than tensors and plain containers.
+        InputError: The file is damaged, holds something else than tensors and plain containers, or is compressed.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_swelling(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is wrong comes as an exception besides
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises its own, pickle's, zipfile's and struct's errors
         said = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise InputError(f"{path} is no checkpoint that can be read ({said}); fetch it again") from error
@@ -84,12 +89,27 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
+def _refuse_swelling(path: Path) -> None:
+    """Raise when a zip's members are larger than the file: PyTorch compresses none, so a megabyte stays one."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            claimed = sum(member.file_size for member in archive.infolist())
+        if claimed > path.stat().st_size:
+            raise InputError(f"its {path.stat().st_size} bytes claim to unpack to {claimed}")
+
+
 def fill(network: nn.Module, state: Mapping[str, Any], path: Path) -> None:
     """Load a state dictionary strictly.
 
     Raises:
-        InputError: Names or shapes are not the network's, or a number is not finite.
+        InputError: Names, shapes or kinds of numbers are not the network's, or a number is not finite.
     """
+    for name, own in network.state_dict().items():
+        given = state.get(name)
+        if isinstance(given, Tensor) and given.is_floating_point() != own.is_floating_point():
+            raise InputError(
+                f"{path}: {name} holds {given.dtype}; expected {own.dtype}, which {type(network).__name__} has"
+            )
     try:
         network.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:

@@ -90,7 +90,7 @@ def _module(path: Path) -> ModuleType:
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end itself where it thinks it is run
         del sys.modules[name]
         raise InputError(f"{path} does not load: {_said(error)}") from error
     return module
@@ -109,5 +109,5 @@ def _checked(name: str, found: object) -> type[Method]:
     return found
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]

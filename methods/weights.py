@@ -89,10 +89,7 @@ def add(method: str, record: Record, source: Path) -> list[Path]:
         match = next((path for path in named if usable(path, file)), None)
         if match is not None:
             target = folder(method) / file.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{target.name}.tmp")
-            shutil.copyfile(match, temporary)
-            temporary.replace(target)
+            _copy(match, target)
             added.append(target)
     if not added:
         wanted = "; ".join(f"{file.name}: {_identity(file)}" for file in record.files)
@@ -100,11 +97,27 @@ def add(method: str, record: Record, source: Path) -> list[Path]:
     return added
 
 
+def _copy(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(source, temporary)
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(
+            f"{source} cannot be copied to {target} ({error.strerror}); make room or mend the folder, and add it again"
+        ) from error
+
+
 def official(path: Path, file: WeightFile) -> bool:
     """Return whether a file is, byte for byte, the authors' own."""
+    if file.bytes is not None and path.stat().st_size != file.bytes:
+        return False  # unread: `add` is shown whole folders
     data = path.read_bytes()
-    if file.bytes is not None and len(data) != file.bytes:
-        return False
     if file.sha256 is not None:
         return hashlib.sha256(data).hexdigest() == file.sha256
     return file.git_blob is not None and git_blob(data) == file.git_blob

@@ -8,6 +8,14 @@ class InputError(ValueError):
     Command lines print it without a traceback and end with status 2.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(plain(message))
+
+
+def plain(text: str) -> str:
+    """Return a text as one line that a terminal can only print: what is not printable becomes its escape."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
 
 def unknown(kind: str, name: object, known: list[str] | tuple[str, ...]) -> InputError:
     """Return the error for a name that nobody knows; it lists the known ones."""

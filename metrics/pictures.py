@@ -6,12 +6,14 @@ transparent file gives the same plain message wherever it is met.
 
 import os
 import tempfile
+import unicodedata
 import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from metrics.errors import InputError
 from metrics.opencv import cv2
@@ -20,37 +22,50 @@ Picture = NDArray[np.uint8]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 MATLAB_LUMA = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])
+_SCAN, _MOST_SCANS = b"\xff\xda", 64  # JPEG: each takes a pass over all pixels; progressive files have about ten
 _ROWS = 32  # rows treated at a time, so that intermediate arrays stay in the cache
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")  # those of SUFFIXES, whatever else Pillow could open by another name
 _DEEP = ("I", "F")  # Pillow's modes of more than eight bits all begin so: I, I;16, I;16B, F
 
 
 def read(path: str | Path) -> Picture:
     """Return the picture in a file: uint8, (H, W) when it is grey, (H, W, 3) RGB when it has colour.
 
-    Decoding is Pillow's, which refuses truncated files where OpenCV pads them in silence.
+    Decoding is Pillow's, which refuses truncated files where OpenCV pads them in silence. PNG's checksums are
+    verified besides; the other formats have none.
 
     Raises:
         InputError: The file is missing, damaged, not 8-bit, or has an alpha channel.
     """
     path = Path(path)
     with _opened(path) as image:
-        if image.mode.startswith(_DEEP):
+        if image.mode.startswith(_DEEP) or ";16" in _packed(image):
             raise InputError(
-                f"{path} has more than 8 bits a pixel (mode {image.mode}); the benchmark's metrics and methods are "
-                "defined on 8-bit levels. Convert it with the tone mapping that your data set prescribes."
+                f"{path} has more than 8 bits a channel (mode {_packed(image) or image.mode}); the benchmark's metrics "
+                "and methods are defined on 8-bit levels. Convert it by the tone mapping that your data set prescribes."
             )
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
             raise InputError(
                 f"{path} has an alpha channel (mode {image.mode}); expected grey or RGB. Save it without transparency."
             )
-        if image.mode not in ("L", "RGB"):
-            if image.mode not in ("1", "P"):
-                raise InputError(f"{path} has mode {image.mode}; expected 8-bit grey or RGB. Convert it first.")
-            image = image.convert("L" if image.mode == "1" else "RGB")
+        if image.mode not in ("L", "RGB", "1", "P"):
+            raise InputError(f"{path} has mode {image.mode}; expected 8-bit grey or RGB. Convert it first.")
         try:
-            return np.array(image)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise InputError(f"{path} cannot be decoded ({error}); the file is damaged. Fetch it again.") from error
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if image.format == "PNG":
+                    with _opened(path) as whole:
+                        whole.verify()
+                elif image.format in ("JPEG", "MPO") and path.read_bytes().count(_SCAN) > _MOST_SCANS:
+                    raise ValueError(f"more than {_MOST_SCANS} scans")
+                kept = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
+                return np.array(image if kept == image.mode else image.convert(kept))
+        except InputError:
+            raise
+        except Exception as error:  # on damaged files Pillow raises whatever its parsing ran into
+            raise InputError(
+                f"{path} cannot be decoded ({_said(error)}); the file is damaged. Fetch it again."
+            ) from error
 
 
 def size(path: str | Path) -> tuple[int, int]:
@@ -63,19 +78,34 @@ def size(path: str | Path) -> tuple[int, int]:
         return image.size
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(path: Path) -> ImageFile:
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise InputError(f"{path} is not a file; expected a picture file.")
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on metadata, which nobody uses
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(path)
+            return Image.open(path, formats=_FORMATS)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path} is not there; expected a picture file.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{path} claims an unreasonable size ({error}).") from None
     except UnidentifiedImageError:
         raise InputError(f"{path} is not a picture that can be read; expected {', '.join(SUFFIXES)}.") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}).") from error
+    except Exception as error:
+        raise InputError(f"{path} cannot be read ({_said(error)}).") from error
+
+
+def _packed(image: ImageFile) -> str:
+    """Return how the file packs its pixels, such as "RGB;16B", which Pillow cuts to 8 bits in silence."""
+    packed = [tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0] for tile in image.tile]
+    return next((text for text in packed if isinstance(text, str)), "")
+
+
+def _said(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error) or type(error).__name__
 
 
 def grey(picture: Picture) -> Picture:
@@ -109,23 +139,44 @@ def write(path: str | Path, picture: Picture) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that no reader ever sees half of it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    """Write a file under a temporary name and rename it, so that no reader ever sees half of it.
+
+    Raises:
+        InputError: The disk is full, or the folder cannot be written to.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); make room or mend the folder, and run again."
+        ) from error
+
+
+def name_of(path: Path) -> str:
+    """Return the name by which a file is matched with others: without extension, in Unicode's composed form.
+
+    Raises:
+        InputError: The name holds control characters or is no text; no table or list could hold it.
+    """
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in path.name):
+        raise InputError(f"{path} has a name with control characters or unreadable bytes; rename it.")
+    return unicodedata.normalize("NFC", path.stem)
 
 
 def index(folder: str | Path) -> dict[str, Path]:
-    """Return the picture files of a folder by name without extension, in sorted order.
+    """Return the picture files of a folder by `name_of`, in sorted order.
 
     Raises:
-        InputError: The folder is missing, holds no picture, or holds two files of one name.
+        InputError: The folder is missing, holds no picture, holds two files of one name, or one of a name that
+            cannot be used.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -134,9 +185,10 @@ def index(folder: str | Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
-        if path.stem in found:
-            raise InputError(f"{folder} holds both {found[path.stem].name} and {path.name}; keep one of them.")
-        found[path.stem] = path
+        name = name_of(path)
+        if name in found:
+            raise InputError(f"{folder} holds both {found[name].name} and {path.name}; keep one of them.")
+        found[name] = path
     if not found:
         raise InputError(f"{folder} holds no picture files ({', '.join(SUFFIXES)}).")
     return found

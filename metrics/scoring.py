@@ -12,6 +12,8 @@ from metrics.errors import InputError
 from metrics.opencv import cv2
 from metrics.pictures import Picture, read
 
+LONGEST_SIDE = 8192  # pixels of a size to score at; larger ones are slips of the finger that cost all memory
+
 
 def evaluate(
     infrared: Picture,
@@ -101,6 +103,8 @@ def require_size(size: tuple[int, int]) -> None:
     """Raise unless a size to score at is a pair of positive whole numbers."""
     if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
         raise InputError(f"size {size!r}: expected (width, height) in pixels, such as (640, 480), or None.")
+    if max(size) > LONGEST_SIDE:
+        raise InputError(f"size {size[0]}x{size[1]}: expected no side over {LONGEST_SIDE} pixels.")
 
 
 def _require_picture(band: str, picture: Picture) -> None:

@@ -115,6 +115,9 @@ def read_checkpoint(path: str | Path, *, optimiser: bool = True) -> Checkpoint:
         raise ValueError(f"{path} is no checkpoint of a MoEFusion model; expected its settings in the metadata.")
     if settings.get("format") != _FORMAT:
         raise ValueError(f"{path} is of format {settings.get('format')!r}; this version reads {_FORMAT}.")
+    if isinstance(settings.get("fusion"), dict):
+        # A file without this field is older than it; its gates saw the features as they are.
+        settings["fusion"].setdefault("gate_input", "raw")
     return Checkpoint(settings, weights, state)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, get_args
 Combine = Literal["linear", "logsumexp"]
 AttentionMerge = Literal["convolution", "maximum"]
 LocalExperts = Literal[True, False, "attention"]
+GateInput = Literal["standardised", "raw"]
 Grid = tuple[int, int]
 
 
@@ -23,6 +24,15 @@ class FusionConfig:
         global_gate_grid: The same for the global gate.
         combine: How the picked experts' outputs become one: "linear" is Σ g·E, the paper's equations 2 and 4;
             "logsumexp" is log Σ g·exp(E), the public code.
+        gate_input: What a gate's features go through before its weights. "raw" is the published equation, s·W, with
+            the features as they are; the public code. "standardised" takes off their running mean over the
+            training samples and divides by their running deviation and by √D, D being their number. The paper
+            mentions no such step and tells of no collapse, but as written its gates do collapse: of 48000 and
+            more features none is negative, so that Adam, which moves each weight by the learning rate, moves a
+            logit by learning rate times Σs, several units, in each of its first steps. That is far outside the
+            noise (deviation 0.7), the load loss has no gradient there, and the same top_k experts are picked for
+            good. Without noise, in evaluation, even a balanced gate picks the same experts for every scene where
+            its logits differ more between experts than between scenes; around a running mean they do not.
         attention_merge: How the two modalities' attention maps become one: "convolution" as in the paper,
             or "maximum" as in the public code.
         dense_activation: Whether the encoders' three dense convolutions end in ReLU, as those of DenseFuse do,
@@ -40,6 +50,7 @@ class FusionConfig:
     top_k: int = 2
     local_gate_grid: Grid = (120, 160)
     global_gate_grid: Grid = (60, 80)
+    gate_input: GateInput = "standardised"
     combine: Combine = "linear"
     attention_merge: AttentionMerge = "convolution"
     dense_activation: bool = True
@@ -52,6 +63,7 @@ class FusionConfig:
         _check_count("top_k", self.top_k, least=1)
         _check_grid("local_gate_grid", self.local_gate_grid)
         _check_grid("global_gate_grid", self.global_gate_grid)
+        _check_choice("gate_input", self.gate_input, get_args(GateInput))
         _check_choice("combine", self.combine, get_args(Combine))
         _check_choice("attention_merge", self.attention_merge, get_args(AttentionMerge))
         _check_choice("dense_activation", self.dense_activation, (True, False))
@@ -68,13 +80,13 @@ class FusionConfig:
 
     @classmethod
     def paper(cls) -> Self:
-        """Return the network as the paper describes it; the default."""
+        """Return the network as the paper describes it, but for `gate_input`; the default."""
         return cls()
 
     @classmethod
     def public(cls) -> Self:
         """Return the network as the public reference code has it."""
-        return cls(combine="logsumexp", attention_merge="maximum", dense_activation=False)
+        return cls(gate_input="raw", combine="logsumexp", attention_merge="maximum", dense_activation=False)
 
     @property
     def uses_attention(self) -> bool:

@@ -2,15 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moefusion.config import Combine, Grid
+from moefusion.distributed import mean_over_processes
+
+Batch = TypeVar("Batch")
 
 _LEAST_DEVIATION = 1e-2  # of a gate's noise, so that it never dies out
+_MOMENTUM = 0.05  # of the running statistics of a gate's input: the last 20 batches count most
+_EPSILON = 1e-6  # for features that never vary
 _SMALLEST = math.log(2.0**-150)  # below it a sum of exponentials rounds to 0 in float32
 _LOG_EPSILON = math.log(torch.finfo(torch.float64).eps)
 
@@ -67,6 +72,36 @@ class GlobalExpert(nn.Module):
         return image
 
 
+class Standardisation(nn.Module):
+    """A gate's input around its running mean, divided by its running deviation and by the root of its length.
+
+    The length of a standardised vector is then about 1 for any number of features. Training and evaluation use
+    the same statistics, over all processes, so that neither a batch of one nor the samples beside it matter much.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(inputs))
+        self.register_buffer("variance", torch.ones(()))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
+
+    def forward(self, scene: Tensor) -> Tensor:
+        """Return standardised features of the shape of the input, (N, inputs); in training it counts first."""
+        if self.training:
+            self._count(scene.detach().to(self.mean.dtype))
+        return (scene - self.mean) / ((self.variance.sqrt() + _EPSILON) * math.sqrt(scene.shape[1]))
+
+    def _count(self, scene: Tensor) -> None:
+        self.batches += 1
+        part = (1 / self.batches).clamp(min=_MOMENTUM)  # until there are enough, all batches count alike
+        self.mean.lerp_(mean_over_processes(scene.mean(dim=0)), part)
+        self.variance.lerp_(mean_over_processes((scene - self.mean).square().mean()), part)
+
+
 class Gate(nn.Module):
     """Noisy top-k gate on features that are brought to a fixed grid, so that pictures of any size have one gate.
 
@@ -75,11 +110,12 @@ class Gate(nn.Module):
         equations 3-5.
     """
 
-    def __init__(self, channels: int, grid: Grid, experts: int, top_k: int) -> None:
+    def __init__(self, channels: int, grid: Grid, experts: int, top_k: int, *, standardised: bool = False) -> None:
         super().__init__()
         self.grid = grid
         self.top_k = top_k
         inputs = channels * grid[0] * grid[1]
+        self.standardise = Standardisation(inputs) if standardised else nn.Identity()
         # From zero, all experts start with the same chance, and the noise alone chooses.
         self.weight = nn.Parameter(torch.zeros(inputs, experts))
         self.noise_weight = nn.Parameter(torch.zeros(inputs, experts))
@@ -92,7 +128,7 @@ class Gate(nn.Module):
             noise: Standard-normal draws, (N, experts), for training; None draws them.
         """
         gridded = [F.interpolate(source, self.grid, mode="bilinear", align_corners=True) for source in sources]
-        scene = torch.cat(gridded, dim=1).flatten(1)
+        scene = self.standardise(torch.cat(gridded, dim=1).flatten(1))
         logits = scene @ self.weight
         if not self.training:
             gates = top_k_gates(logits, self.top_k)
@@ -145,9 +181,10 @@ class Mixture(nn.Module):
         experts: int,
         top_k: int,
         combine: Combine,
+        standardised: bool = False,
     ) -> None:
         super().__init__()
-        self.gate = Gate(channels, grid, experts, top_k)
+        self.gate = Gate(channels, grid, experts, top_k, standardised=standardised)
         self.experts = nn.ModuleList([expert() for _ in range(experts)])
         self.combine = combine
 
@@ -165,19 +202,24 @@ class Mixture(nn.Module):
         """Return what every expert, picked or not, makes of its source: (N, experts, C, H, W)."""
         return torch.stack([expert(self._source(sources, i)) for i, expert in enumerate(self.experts)], dim=1)
 
-    def _source(self, sources: Sequence[Tensor], expert: int) -> Tensor:
+    def _source(self, sources: Sequence[Batch], expert: int) -> Batch:
         return sources[expert * len(sources) // len(self.experts)]
 
     def _combined(self, sources: Sequence[Tensor], gates: Tensor) -> Tensor:
         # The one wait for the device. Not `> 0`: a NaN must come out as a NaN.
         picked = (gates.detach() != 0).cpu()
+        # Not source[samples]: for each expert, its gradient would start as zeros of the whole batch's size.
+        single = [source.unbind() for source in sources]
         combined: Tensor | None = None
         for index, expert in enumerate(self.experts):
-            samples = picked[:, index].nonzero().flatten().to(gates.device)
-            if not len(samples):
+            numbers = picked[:, index].nonzero().flatten()
+            if not len(numbers):
                 continue
-            source = self._source(sources, index)
-            output = expert(source if len(samples) == len(source) else source[samples])
+            if len(numbers) == len(gates):
+                output = expert(self._source(sources, index))
+            else:
+                output = expert(torch.stack([self._source(single, index)[number] for number in numbers.tolist()]))
+            samples = numbers.to(gates.device)
             share = gates[samples, index, None, None, None]
             if self.combine == "linear":
                 term = share * output

@@ -1,7 +1,6 @@
 """The whole model: the auxiliary detectors' attention, and the fusion network that follows it."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -12,7 +11,6 @@ from moefusion.config import FusionConfig
 from moefusion.data import Batch
 from moefusion.detectors import AttentionMaps, AuxiliaryDetectors, Target
 from moefusion.distributed import total_over_processes, world_size
-from moefusion.experts import Mixed, Mixture, Routing
 from moefusion.losses import cv_squared, foreground_mask, fusion_loss
 from moefusion.network import LOAD_COEFFICIENTS, FusionNetwork, FusionOutput
 
@@ -108,12 +106,12 @@ class MoEFusion(nn.Module):
         if self.detectors is not None:
             targets = [Target(boxes=b, labels=n) for b, n in zip(batch.boxes, batch.labels, strict=True)]
             maps, detection = self.detectors.train_on(infrared, visible, targets)
-        with torch.autocast(infrared.device.type, enabled=False), _routings(self.fusion) as routings:
+        with torch.autocast(infrared.device.type, enabled=False):
             output: FusionOutput = self.fusion(
                 infrared, visible, *(each.detach().float() for each in maps), noise=noise
             )
             mask = foreground_mask(batch.boxes, (infrared.shape[2], infrared.shape[3]))
-            load = _common_load_loss(routings) if routings and world_size() > 1 else output.load_loss
+            load = _common_load_loss(output) if output.gates and world_size() > 1 else output.load_loss
             alpha = self.fusion_config.alpha
             fusion = fusion_loss(output.fused, infrared, visible, mask, load, alpha=alpha)
         total = sum(detection.values(), start=fusion.total)
@@ -125,27 +123,11 @@ class MoEFusion(nn.Module):
         )
 
 
-def _common_load_loss(routings: Mapping[str, Routing]) -> Tensor:
+def _common_load_loss(output: FusionOutput) -> Tensor:
     """Return L_load of the batch that all processes share: a small part of it alone is never balanced."""
     losses = []
-    for name, (gates, load) in routings.items():
+    for name, gates in output.gates.items():
         importance = total_over_processes(gates.sum(dim=0))
-        losses.append(LOAD_COEFFICIENTS[name] * (cv_squared(importance) + cv_squared(total_over_processes(load))))
+        load = total_over_processes(output.loads[name])
+        losses.append(LOAD_COEFFICIENTS[name] * (cv_squared(importance) + cv_squared(load)))
     return torch.stack(losses).sum()
-
-
-@contextmanager
-def _routings(network: FusionNetwork) -> Iterator[dict[str, Routing]]:
-    """Collect what the gates decide while the network runs, under the gates' names."""
-    seen: dict[str, Routing] = {}
-    names = iter(network.gate_names)
-
-    def remember(mixture: nn.Module, sources: object, mixed: Mixed) -> None:
-        seen[next(names)] = mixed.routing
-
-    hooks = [part.register_forward_hook(remember) for part in network.modules() if isinstance(part, Mixture)]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()

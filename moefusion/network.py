@@ -26,12 +26,14 @@ class FusionOutput:
         fused: (N, 1, H, W), the fused luma, aimed at [0, 1] but not clamped to it.
         attention: (N, 1, H, W), the merged attention in [0, 1]; None where the configuration uses none.
         gates: (N, experts) under "local_foreground", "local_background" and "global", as far as these exist.
+        loads: (experts,) under the same names, how many samples each expert gets; in training its smooth estimate.
         load_losses: Under the same names, each gate's load-balancing loss times its coefficient, scalars.
     """
 
     fused: Tensor
     attention: Tensor | None
     gates: dict[str, Tensor]
+    loads: dict[str, Tensor]
     load_losses: dict[str, Tensor]
 
     @property
@@ -95,7 +97,13 @@ class FusionNetwork(nn.Module):
     def __init__(self, config: FusionConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or FusionConfig.paper()
-        mixture = partial(Mixture, experts=config.experts, top_k=config.top_k, combine=config.combine)
+        mixture = partial(
+            Mixture,
+            experts=config.experts,
+            top_k=config.top_k,
+            combine=config.combine,
+            standardised=config.gate_input == "standardised",
+        )
         self.encoder = nn.ModuleDict(
             {band: Encoder(dense_activation=config.dense_activation) for band in ("visible", "infrared")}
         )
@@ -160,7 +168,8 @@ class FusionNetwork(nn.Module):
             fused = self.decoder(scene)
         gates = {name: part.routing.gates for name, part in mixed.items()}
         losses = {name: LOAD_COEFFICIENTS[name] * load_balance(*part.routing) for name, part in mixed.items()}
-        return FusionOutput(fused=fused, attention=attention, gates=gates, load_losses=losses)
+        loads = {name: part.routing.load for name, part in mixed.items()}
+        return FusionOutput(fused=fused, attention=attention, gates=gates, loads=loads, load_losses=losses)
 
     def local_expert_features(
         self, infrared: Tensor, visible: Tensor, attention_infrared: Tensor, attention_visible: Tensor

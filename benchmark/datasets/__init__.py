@@ -167,6 +167,8 @@ def scan(name: str, root: str | Path, **options: str | Path) -> Scan:
     for option in options:
         if option not in known.options:
             raise unknown(f"option of the data set {name}", option, known.options or ("none",))
+        if not isinstance(options[option], str | Path | None) or "\0" in str(options[option]):
+            raise InputError(f"option {option} of the data set {name} is {options[option]!r}; expected a text.")
     root, findings, parts = Path(root), Findings(), Parts()
     try:
         if not root.is_dir():

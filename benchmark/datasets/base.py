@@ -51,6 +51,7 @@ class Pair:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the bytes of both picture files: what a fused picture of this pair is made from."""
+        self.stamps  # noqa: B018 - before the bytes, so that a change while they are read is seen as well
         digest = hashlib.sha256()
         for path in (self.infrared, self.visible):
             try:
@@ -58,6 +59,25 @@ class Pair:
             except OSError as error:
                 raise InputError(f"{path} cannot be read ({error.strerror}).") from error
         return digest.hexdigest()
+
+    @cached_property
+    def stamps(self) -> tuple[tuple[int, int, int], ...]:
+        """What the file system said of both files when the fingerprint was taken."""
+        return tuple(_stamp(path) for path in (self.infrared, self.visible))
+
+    def require_unchanged(self) -> None:
+        """Raise when a picture file is another one than that of the fingerprint; to be called after its use."""
+        for path, stamp in zip((self.infrared, self.visible), self.stamps, strict=True):
+            if _stamp(path) != stamp:
+                raise InputError(f"{path} changed while the run was at work; let it rest and run again.")
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from benchmark.datasets.base import Dataset, Pair
+from metrics.errors import plain
 
 
 class Problem(NamedTuple):
@@ -32,7 +33,7 @@ class Findings:
 
     def problem(self, kind: str, text: str) -> None:
         """Keep a problem."""
-        self.problems.append(Problem(kind, text))
+        self.problems.append(Problem(kind, plain(text)))
 
     def note(self, text: str) -> None:
         """Keep a note, once."""

@@ -1,11 +1,12 @@
 """Lists of pair names: which pairs are for training and which for the test."""
 
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.datasets.findings import Findings
-from benchmark.datasets.pairing import safe
+from benchmark.datasets.pairing import content, safe
 from metrics.errors import InputError
 from metrics.pictures import SUFFIXES
 
@@ -71,11 +72,9 @@ def read(lists: Lists, known: Collection[str], findings: Findings, *, suffix: st
 
 def _names(path: Path, known: Collection[str], findings: Findings, suffix: str) -> list[str]:
     try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+        lines = unicodedata.normalize("NFC", content(path).decode("utf-8-sig")).splitlines()
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text file; expected a pair's name a line.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); expected a pair's name a line.") from None
     names: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         name = _stem(line.strip()).removesuffix(suffix)

@@ -11,6 +11,8 @@ from benchmark.datasets.findings import Findings
 from metrics import pictures
 from metrics.errors import InputError
 
+_MOST = 16 << 20  # bytes of a list or an annotation file; the largest real list has 0.2 MB
+
 
 class Parse(Protocol):
     """A reader of annotation files: `voc.boxes` or `yolo.boxes` with its classes filled in."""
@@ -65,7 +67,29 @@ def pairs(source: Source, names: Iterable[str], findings: Findings) -> tuple[Pai
 def files(folder: Path, suffix: str) -> dict[str, Path]:
     """Return the files of a folder that end so, by name without that ending."""
     found = (path for path in sorted(folder.iterdir()) if path.name.endswith(suffix))
-    return {path.name.removesuffix(suffix): path for path in found if not path.name.startswith(".")}
+    return {
+        pictures.name_of(path).removesuffix(suffix.removesuffix(path.suffix)): path
+        for path in found
+        if not path.name.startswith(".")
+    }
+
+
+def content(path: Path) -> bytes:
+    """Return what a list or an annotation file holds.
+
+    Raises:
+        InputError: It cannot be read, is no file (a pipe would be waited for), or is far too large.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} cannot be read (it is not a file).")
+        with path.open("rb") as file:
+            data = file.read(_MOST + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    if len(data) > _MOST:
+        raise InputError(f"{path} cannot be read (it has more than {_MOST >> 20} MiB of text); fetch it again.")
+    return data
 
 
 def listing(folder: Path, limit: int = 8) -> str:
@@ -116,9 +140,9 @@ def _boxes(
             findings.problem("annotation", f"{picture} has no annotation file in {annotations.folder}.")
         return ()
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        findings.problem("unreadable file", f"{path} cannot be read ({error.strerror}).")
+        data = content(path)
+    except InputError as error:
+        findings.problem("unreadable file", str(error))
         return ()
     findings.annotations[name] = hashlib.sha256(data).hexdigest()
     return annotations.parse(data, path, size, findings)

@@ -62,7 +62,7 @@ def _box(
         return None
     difficult = (item.findtext("difficult") or "0").strip()
     if difficult not in ("0", "1"):
-        findings.problem("annotation", f"{where}: <difficult> is {difficult!r}; expected 0 or 1.")
+        findings.problem("annotation", f"{where}: <difficult> is {difficult[:80]!r}; expected 0 or 1.")
         return None
     texts = [item.findtext(f"bndbox/{edge}") for edge in _EDGES]
     missing = [edge for edge, text in zip(_EDGES, texts, strict=True) if text is None]
@@ -72,7 +72,9 @@ def _box(
     try:
         xmin, ymin, xmax, ymax = (float(text or "") for text in texts)
     except ValueError:
-        findings.problem("annotation", f"{where}: {name} box has edges {texts}; expected four numbers.")
+        findings.problem(
+            "annotation", f"{where}: {name} box has edges {[str(text)[:40] for text in texts]}; expected four numbers."
+        )
         return None
     if xmax < xmin or ymax < ymin:
         found = f"xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax {ymax:g}"
@@ -91,5 +93,5 @@ def _class(name: str, where: str, findings: Findings, classes: Mapping[str, str 
     if meant:
         findings.problem("misnamed class", f"{where}: class {name!r} is misnamed; expected {meant!r}.")
     else:
-        findings.problem("unknown class", f"{where}: unknown class {name!r}; known: {', '.join(classes)}.")
+        findings.problem("unknown class", f"{where}: unknown class {name[:80]!r}; known: {', '.join(classes)}.")
     return None

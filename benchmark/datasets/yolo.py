@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmark.datasets.base import Box
 from benchmark.datasets.boxes import fitted
 from benchmark.datasets.findings import Findings
+from benchmark.datasets.pairing import content
 from metrics.errors import InputError
 
 
@@ -50,7 +51,7 @@ def class_names(folder: Path, classes: tuple[str, ...], findings: Findings) -> t
         order = ", ".join(f"{number} {label}" for number, label in enumerate(classes))
         findings.note(f"no {folder.name}/classes.txt: class numbers read as {order}")
         return classes
-    lines = path.read_bytes().decode(errors="replace").splitlines()
+    lines = content(path).decode(errors="replace").splitlines()
     words = [line.split() for line in lines if line.strip()]
     names = tuple(word[-1] for word in words)
     numbers = [word[0] for word in words if len(word) > 1]
@@ -72,7 +73,7 @@ def _box(words: list[str], where: str, size: tuple[int, int], findings: Findings
         return None
     if not 0 <= number < len(classes):
         known = ", ".join(f"{known} {label}" for known, label in enumerate(classes))
-        findings.problem("unknown class", f"{where}: unknown class {number}; known: {known}.")
+        findings.problem("unknown class", f"{where}: unknown class {words[0][:80]}; known: {known}.")
         return None
     edges = (
         (x - width / 2) * size[0],

@@ -17,6 +17,7 @@ ENGINES = ("pycocotools", "faster-coco-eval")
 IOU = 0.5
 RECALLS = np.linspace(0.0, 1.0, 101)
 LEVEL = 0.95
+_DIGITS = 12  # beyond them the two engines round differently
 # COCO's summary, in its order; AP over IoU 0.50:0.95, small < 32² <= medium < 96² <= large, in square pixels.
 SUMMARY = (
     "AP",
@@ -77,13 +78,17 @@ def evaluate(truth: GroundTruth, found: Results, *, engine: str = "pycocotools")
         run.evaluate()
         run.accumulate()
         run.summarize()
-    at_half = run.eval["precision"][0, :, :, 0, -1]  # (recalls, classes)
+    at_half = np.round(run.eval["precision"][0, :, :, 0, -1], _DIGITS)  # (recalls, classes)
     names = _names(truth)
     curves = {name: curve if (curve >= 0).all() else None for name, curve in zip(names, at_half.T, strict=True)}
-    classes = {name: None if curve is None else float(curve.mean()) for name, curve in curves.items()}
+    classes = {name: None if curve is None else round(float(curve.mean()), _DIGITS) for name, curve in curves.items()}
     present = [value for value in classes.values() if value is not None]
-    summary = {name: float(value) if value >= 0 else None for name, value in zip(SUMMARY, run.stats, strict=True)}
-    return Precision(classes, float(np.mean(present)) if present else None, summary, curves)
+    mean = round(float(np.mean(present)), _DIGITS) if present else None
+    summary = {
+        name: round(float(value), _DIGITS) if value >= 0 else None
+        for name, value in zip(SUMMARY, run.stats, strict=True)
+    }
+    return Precision(classes, mean, summary, curves)
 
 
 def interval(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V3_Large_Weights, ResNet50_Weights
@@ -157,7 +156,9 @@ def _downloaded(download: Any) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise InputError(f"detector weights {str(path)!r}: no such file; expected none, backbone, coco or a file's path")
+        raise InputError(
+            f"detector weights {str(path)!r}: no such file; expected none, backbone, coco or a file's path"
+        )
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))

@@ -166,9 +166,13 @@ def _figure(precisions: Mapping[str, Precision], panels: Sequence[str]) -> Figur
     down = -(-len(panels) // across)
     legend = 0.25 + 0.2 * -(-len(precisions) // across)  # inches
     figure = Figure(figsize=(max(3.4 * across, 4.0), 3.0 * down + legend), layout="constrained")
-    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel()
-    for axes, label in zip(grid, panels, strict=False):
+    grid = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
+    for place, (axes, label) in enumerate(zip(grid, panels, strict=False)):
         _panel(axes, label, precisions)
+        if place % across == 0:
+            axes.set_ylabel(f"precision at IoU {IOU}")
+        if place + across >= len(panels):
+            axes.set_xlabel("recall")
     for axes in grid[len(panels) :]:
         axes.remove()
     lines = [Line2D([], [], **_look(place)) for place in range(len(precisions))]
@@ -184,8 +188,7 @@ def _panel(axes: Axes, label: str, precisions: Mapping[str, Precision]) -> None:
         if curve is not None:
             reached = curve > 0  # beyond the last recall that is reached, COCO counts 0
             axes.plot(RECALLS[reached], curve[reached], **_look(place))
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), title=label, xlabel="recall", ylabel=f"precision at IoU {IOU}")
-    axes.label_outer()
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), title=label)
     axes.grid(alpha=0.3)
 
 
@@ -260,7 +263,8 @@ def _size(column: Iterable[Picture | None]) -> tuple[int, int] | None:
 
 
 def _cut(text: str, width: int, size: int) -> str:
-    """Return a text shortened to a width in pixels."""
+    """Return a text in one line, shortened to a width in pixels."""
+    text = " ".join(text.split())
     if _font(size).getlength(text) <= width:
         return text
     while text and _font(size).getlength(text + "…") > width:

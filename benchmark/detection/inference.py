@@ -1,6 +1,7 @@
 """Running a detector over pictures."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ def detect(
     except ValueError as error:
         raise InputError(str(error)) from error
     detector = model.to(target).eval()
-    heads = detector.roi_heads
+    heads: Any = detector.roi_heads
     heads.score_thresh, heads.detections_per_img = settings.score_threshold, settings.boxes
     found = []
     for done, example in enumerate(examples, start=1):

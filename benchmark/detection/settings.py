@@ -80,7 +80,9 @@ class DetectionSettings:
         if self.detector not in DETECTORS:
             raise ValueError(f"unknown detector {self.detector!r}; known: {', '.join(DETECTORS)}")
         if self.detector == "small" and self.weights in ("backbone", "coco"):
-            raise ValueError(f"weights {self.weights!r}: none are published for 'small'; set weights to 'none' or a path")
+            raise ValueError(
+                f"weights {self.weights!r}: none are published for 'small'; set weights to 'none' or a path"
+            )
         if self.min_size is not None and self.max_size is not None and self.min_size > self.max_size:
             raise ValueError(f"min_size {self.min_size} is above max_size {self.max_size}; expected it below")
         return self

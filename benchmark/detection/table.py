@@ -10,14 +10,13 @@ import pandas as pd
 from pylatexenc.latexencode import unicode_to_latex
 
 from benchmark.detection.average_precision import LEVEL, SUMMARY, Precision
-from benchmark.tables import DIFFERENCE, MEASURED, OTHER_WEIGHTS, PUBLISHED
+from benchmark.tables import DIFFERENCE, MEASURED, OTHER_WEIGHTS, PUBLISHED, published
 from metrics.errors import InputError
 from metrics.pictures import write_bytes
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
-PAPER = Path(__file__).parents[2] / "results" / "paper" / "table3.csv"
 PAPER_PROTOCOL = "paper"
 MEAN, LOW, HIGH = "mAP", "mAP_low", "mAP_high"
 _MARKS = ("font-weight: bold; color: red", "font-weight: bold; color: blue", "font-weight: bold; color: cyan")
@@ -91,7 +90,7 @@ def table3(blocks: Sequence[Block]) -> pd.DataFrame:
     Raises:
         InputError: The file of published numbers is not where the checkout has it, or a class bears a column's name.
     """
-    paper = published()
+    paper = published(3)
     scores = [MEAN, LOW, HIGH, *SUMMARY]
     facts = ["ranked", "images", *About.__dataclass_fields__, "classes", "fingerprint", "split", "notes", "status"]
     classes: dict[str, None] = {}
@@ -126,27 +125,16 @@ def table3(blocks: Sequence[Block]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype(whole | dict.fromkeys([*classes, *scores], "float64"))
 
 
-def published() -> pd.DataFrame:
-    """Return the paper's Table 3: dataset, method, AP of each class and mAP in percent.
-
-    Reference: Cao et al., "Multi-modal Gated Mixture of Local-to-Global Experts for Dynamic Image Fusion",
-        ICCV 2023, Table 3.
-    """
-    if not PAPER.is_file():
-        raise InputError(f"{PAPER} is not there; run from a checkout, which has the published numbers in results/paper")
-    return pd.read_csv(PAPER)
-
-
 def marks(table: pd.DataFrame) -> pd.DataFrame:
     """Return 1, 2 or 3 where a measured AP is the best, second or third of its data set's ranked methods, else 0.
 
-    Columns: the classes and mAP. Equal values share their mark.
+    Columns: the classes and mAP. Values that print alike, to two decimals, share their mark.
     """
     columns = _columns(table)
     found = pd.DataFrame(0, index=table.index, columns=columns)
     competing = table[(table["origin"] == MEASURED) & (table["ranked"] == True)]  # noqa: E712  (an object column)
     for _, group in competing.groupby("dataset"):
-        ranks = group[columns].rank(ascending=False, method="min")
+        ranks = group[columns].round(2).rank(ascending=False, method="min")
         found.loc[group.index] = ranks.where(ranks <= 3, 0).fillna(0).astype(int)
     return found
 
@@ -225,7 +213,7 @@ def _percent(row: Row) -> dict[str, float]:
         return {}
     low, high = row.interval or (None, None)
     values = {**row.precision.classes, MEAN: row.precision.mean, LOW: low, HIGH: high, **row.precision.summary}
-    return {name: np.nan if value is None else 100 * value for name, value in values.items()}
+    return {name: np.nan if value is None else round(100 * value, 10) for name, value in values.items()}
 
 
 def _classes(table: pd.DataFrame) -> list[str]:

@@ -341,17 +341,17 @@ def _compare(path: Path, name: str, before: Any, now: Any) -> None:
                 _compare(path, field, before.get(field), now[field])
     elif before != now:
         raise InputError(
-            f"{path} was made with {name} {before!r}, but this run has {now!r}; take the same, or remove it to begin anew"
+            f"{path} was made with {name} {before!r}, but this run has {now!r}; take the same, or remove it to begin "
+            "anew"
         )
 
 
 def _rows(path: Path, steps: int) -> list[dict[str, str]]:
-    """Return the log's rows up to a step; a log that lacks some of them begins anew."""
+    """Return the log's first rows; what came after the checkpoint will come again."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))[:steps]
-    return rows
+        return list(csv.DictReader(file))[:steps]
 
 
 def _seed(*parts: object) -> int:

@@ -52,7 +52,7 @@ def test_perfect_detections_have_an_ap_of_one() -> None:
     objects: list[Object] = [(1, 1, BOX), (1, 1, (50, 50, 40, 40)), (2, 1, BOX)]
     result = evaluate(truth_of(*objects), found_of(*((one, 0.5 + 0.1 * n) for n, one in enumerate(objects))))
     assert result.mean == 1
-    assert result.curves["class 1"] .tolist() == [1] * 101
+    assert result.curves["class 1"].tolist() == [1] * 101
     assert result.summary["AP"] == 1
     assert result.summary["AR_1"] == pytest.approx(2 / 3)  # the best of each picture finds two of the three
     assert (result.summary["AP_medium"], result.summary["AP_large"]) == (1, None)  # 40² < 96²

@@ -1,0 +1,158 @@
+"""One self-contained HTML page from a run's folder: tables, gallery, distributions, ranks, figures, provenance."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import metrics
+from benchmark import record, stages
+from benchmark.report import figures, gallery, plots, provenance, sheets
+from benchmark.store import Cell
+from metrics.errors import InputError
+from metrics.pictures import write_bytes
+
+FILE = "report.html"
+MEGABYTES = 18.0
+_HERE = Path(__file__).parent / "templates"
+_SLACK = 0.02  # of the budget: what the scenes add to the page besides their pictures
+
+Scores = dict[tuple[str, str], pd.DataFrame]
+
+
+def write(
+    folder: Path,
+    *,
+    boxes: Path | None = None,
+    scenes: int | None = None,
+    width: int | None = None,
+    megabytes: float = MEGABYTES,
+) -> Path:
+    """Write `report.html` into a run's folder and return its path.
+
+    It has everything inline and asks no network. The same folder gives the same bytes.
+
+    Args:
+        folder: The run's: `run.json`, and whatever else there is of tables, cells and figures.
+        boxes: CSV file of the places that the gallery enlarges: dataset, image, x0, y0, x1, y1 in pixels; the first
+            of an image is green, the second red, and its scene is shown before others. None to choose from the
+            annotations.
+        scenes: How many scenes the gallery shows at most; None for 24.
+        width: Pixels that the gallery's pictures are reduced to; None to choose what fits.
+        megabytes: Size of the report at most, as far as pictures decide it.
+
+    Raises:
+        InputError: The folder holds no run, a file in it is damaged, or the boxes cannot be used.
+    """
+    _check(scenes, width, megabytes)
+    run = record.read(folder)
+    budget = int(megabytes * 1e6)
+    scores = _scores(folder, run)
+    content = _content(folder, run, scores)
+    content["figures"] = figures.figures(folder, room=budget // 3)
+    empty = gallery.Gallery((), 0, 0)
+    room = budget - len(_page(content, run, scores, empty).encode()) - int(_SLACK * budget)
+    made = gallery.gallery(folder, run, room=room, scenes=scenes, width=width, boxes=boxes)
+    content["given"] = boxes is not None
+    path = folder / FILE
+    write_bytes(path, _page(content, run, scores, gallery.with_scores(made, scores)).encode())
+    return path
+
+
+def _check(scenes: int | None, width: int | None, megabytes: float) -> None:
+    if scenes is not None and scenes < 0:
+        raise InputError(f"scenes {scenes}: expected 0 or more")
+    if width is not None and not 64 <= width <= 8192:
+        raise InputError(f"width {width}: expected 64 to 8192 pixels")
+    if not 0 < megabytes <= 500:
+        raise InputError(f"megabytes {megabytes}: expected more than 0 and at most 500")
+
+
+def _content(folder: Path, run: record.Record, scores: Scores) -> dict[str, Any]:
+    """Return what the page shows besides pictures."""
+    tables = sheets.tables(folder)
+    rows = [row for table in tables for block in table.blocks for row in block.rows if row.origin == sheets.MEASURED]
+    labels = tuple(dict.fromkeys((*run.labels, *(row.method for row in rows))))
+    origins, environments = provenance.provenance(folder, run.parts, labels)
+    failures = [
+        (table.title, block.dataset, row.method, row.reason)
+        for table in tables
+        for block in table.blocks
+        for row in block.rows
+        if row.reason
+    ]
+    return {
+        "run": run,
+        "tables": tables,
+        "ranks": sheets.ranks(folder),
+        "sheets": sheets.sheets(folder),
+        "plots": [(part.title, _plots(part.title, run, scores)) for part in run.parts],
+        "provenance": origins,
+        "environments": environments,
+        "failures": failures,
+        "given": False,
+    }
+
+
+def _page(content: Mapping[str, Any], run: record.Record, scores: Scores, made: gallery.Gallery) -> str:
+    environment = Environment(
+        loader=PackageLoader("benchmark.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # the metrics in their order, not sorted
+    environment.filters["short"] = provenance.short
+    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    return environment.get_template("report.html.j2").render(
+        **content,
+        gallery=made,
+        shown={(scene.dataset, scene.image): index for index, scene in enumerate(made.scenes)},
+        scenes=[asdict(scene) for scene in made.scenes],
+        origins=sheets.ORIGINS,
+        geometry=plots,
+        style=Markup(style),  # noqa: S704  (this package's own files)
+        script=Markup(script),  # noqa: S704
+        style_hash=_source(style),
+        script_hash=_source(script),
+    )
+
+
+def _scores(folder: Path, run: record.Record) -> Scores:
+    """Return the per-image scores of every cell that is done for all pairs, by the run's convention and size."""
+    score = run.experiment.score
+    found = {}
+    for part in run.parts:
+        names = {pair.name for pair in part.pairs}
+        for label in run.labels:
+            cell = Cell(folder, part.title, label, "score")
+            manifest = cell.manifest()
+            if manifest is None or manifest.status != "done" or not names <= set(manifest.items):
+                continue
+            if (manifest.recipe.get("convention"), manifest.recipe.get("size")) != (score.convention, score.size):
+                continue
+            try:
+                found[part.title, label] = stages.read_scores(cell, part.pairs)
+            except (KeyError, ValueError) as error:
+                table = cell.folder / stages.SCORES
+                raise InputError(f"{table}: {error!r} where a score was expected; run score again") from error
+    return found
+
+
+def _plots(dataset: str, run: record.Record, scores: Scores) -> list[plots.Plot]:
+    by_method = {label: scores[dataset, label] for label in run.labels if (dataset, label) in scores}
+    if not by_method:
+        return []
+    return [plots.plot(name, {label: frame[name] for label, frame in by_method.items()}) for name in metrics.IDS]
+
+
+def _source(text: str) -> str:
+    """Return what allows an inline text in a content security policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

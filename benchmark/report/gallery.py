@@ -1,0 +1,360 @@
+"""The gallery: which scenes are shown, which two places of each are enlarged, and the pictures, within a byte budget."""
+
+import base64
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from PIL import Image
+
+from benchmark.datasets.base import Box, Pair
+from benchmark.record import Part, Record
+from benchmark.store import Cell
+from metrics import pictures
+from metrics.errors import InputError, unknown
+from metrics.opencv import cv2
+
+WIDTHS = (1024, 800, 640, 480)
+SCENES = 24
+SOURCES = ("infrared", "visible")
+_PEOPLE = ("person", "people", "pedestrian")
+_QUALITY = 80
+_EFFORT = 2  # of 6: the files are 5 % larger than at 4 and made in half the time
+_ASPECT = 4 / 3
+
+Rectangle = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a scene: WebP in base64, or why there is none."""
+
+    label: str
+    data: str = ""
+    missing: str = ""
+    scores: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One pair: its pictures and the two enlarged places, in pixels of the originals as (x0, y0, x1, y1)."""
+
+    dataset: str
+    image: str
+    width: int
+    height: int
+    zooms: tuple[Rectangle, ...]
+    pictures: tuple[Picture, ...]
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in the report."""
+        return sum(len(picture.data) + 300 for picture in self.pictures)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The scenes shown, in the tables' order of data sets and by name; how wide the pictures are at most."""
+
+    scenes: tuple[Scene, ...]
+    width: int
+    asked: int
+
+    def shown(self, dataset: str) -> int:
+        """Return how many scenes of a data set are shown."""
+        return sum(scene.dataset == dataset for scene in self.scenes)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What a scene is made from: labels and files, and the places to enlarge if they are given."""
+
+    part: Part
+    pair: Pair
+    files: tuple[tuple[str, Path], ...]
+    zooms: tuple[Rectangle, ...] = ()
+
+
+def gallery(
+    folder: Path,
+    record: Record,
+    *,
+    room: int,
+    scenes: int | None = None,
+    width: int | None = None,
+    boxes: Path | None = None,
+) -> Gallery:
+    """Return the gallery of a run, of at most so many bytes.
+
+    The scenes are spread evenly over each data set's names, those with given places first and those without
+    annotated objects last. The first scene of each data set is encoded in each width to find the largest at which
+    all that are asked for will fit; then scenes are added as long as there is room. The same folder gives the same.
+
+    Args:
+        folder: The run's.
+        record: What it worked on.
+        room: Bytes in the report.
+        scenes: How many at most; None for 24.
+        width: Pixels that pictures are reduced to; None to choose among `WIDTHS`.
+        boxes: CSV file of places to enlarge: dataset, image, x0, y0, x1, y1; the first of an image is green, the
+            second red. None, or an image that it does not have: see `places`.
+
+    Raises:
+        InputError: The file of boxes cannot be used, or a pair's name leads out of its folder.
+    """
+    given = _given(boxes, record) if boxes else {}
+    order = _order([_ranked(folder, record, part, given) for part in record.parts])
+    wanted = order[: SCENES if scenes is None else scenes]
+    if not wanted:
+        return Gallery((), width or WIDTHS[0], 0)
+    with Parallel(n_jobs=-1, backend="threading") as parallel:
+        width = width or _width(parallel, wanted, room)
+        made: list[Scene] = []
+        spent = 0
+        for files in wanted:
+            scene = _scene(parallel, files, width)
+            if spent + scene.size > room:
+                break
+            spent += scene.size
+            made.append(scene)
+    titles = [part.title for part in record.parts]
+    made.sort(key=lambda scene: (titles.index(scene.dataset), scene.image))
+    return Gallery(tuple(made), width, len(wanted))
+
+
+def places(pair: Pair, infrared: pictures.Picture, visible: pictures.Picture) -> tuple[Rectangle, ...]:
+    """Return the two places of a scene that are enlarged, green and red; none where the two pictures differ in size.
+
+    Green is around the largest person, else the largest object; red around the largest object of another class that
+    the green one does not touch, else of any class. Objects above half the picture's height or width, and difficult
+    ones, are passed over. What annotations do not give is where the two bands' gradients differ most.
+    """
+    height, width = infrared.shape[:2]
+    if visible.shape[:2] != (height, width):
+        return ()
+    objects = [
+        box
+        for box in sorted(pair.boxes, key=lambda box: (-_area(box), box.x0, box.y0))
+        if not box.difficult and 2 * (box.x1 - box.x0) <= width and 2 * (box.y1 - box.y0) <= height
+    ]
+    people = [box for box in objects if box.label.lower() in _PEOPLE]
+    found: list[Rectangle] = []
+    if objects:
+        green = (people or objects)[0]
+        found.append(_around(green, width, height))
+        apart = [box for box in objects if not _touch(_around(box, width, height), found[0])]
+        if apart:
+            red = next((box for box in apart if box.label != green.label), apart[0])
+            found.append(_around(red, width, height))
+    return (*found, *_differing(infrared, visible, found))[:2]
+
+
+def _given(path: Path, record: Record) -> dict[tuple[str, str], list[Rectangle]]:
+    columns = ("dataset", "image", "x0", "y0", "x1", "y1")
+    known = {part.title: {pair.name for pair in part.pairs} for part in record.parts}
+    found: dict[tuple[str, str], list[Rectangle]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}); expected CSV with the columns {', '.join(columns)}"
+        ) from error
+    for line, row in enumerate(rows, start=2):
+        try:
+            x0, y0, x1, y1 = (float(row[name]) for name in columns[2:])
+            dataset, image = row["dataset"], row["image"]
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                f"{path}, line {line}: expected {', '.join(columns)} with numbers for the edges, got {dict(row)}"
+            ) from None
+        if dataset not in known:
+            raise unknown(f"data set in {path}, line {line}:", dataset, tuple(known))
+        if image not in known[dataset]:
+            raise InputError(f"{path}, line {line}: the run has no pair {image!r} of {dataset}; see run.json for names")
+        if not (0 <= x0 < x1 and 0 <= y0 < y1):  # also refuses what is not a number
+            raise InputError(f"{path}, line {line}: expected 0 <= x0 < x1 and 0 <= y0 < y1, got {x0}, {y0}, {x1}, {y1}")
+        if len(found.setdefault((dataset, image), [])) == 2:
+            raise InputError(
+                f"{path}, line {line}: a third box of {image}; two are shown, the first green, the second red"
+            )
+        found[dataset, image].append((x0, y0, x1, y1))
+    return found
+
+
+def _ranked(
+    folder: Path, record: Record, part: Part, given: Mapping[tuple[str, str], Sequence[Rectangle]]
+) -> list[_Files]:
+    """Return a part's scenes, the first the first to be shown."""
+    groups: dict[int, list[Pair]] = {0: [], 1: [], 2: []}
+    for pair in sorted(part.pairs, key=lambda pair: pair.name):
+        groups[0 if (part.title, pair.name) in given else 1 if pair.boxes else 2].append(pair)
+    ordered = [*groups[0], *_spread(groups[1]), *_spread(groups[2])]
+    return [
+        _Files(part, pair, _files(folder, record, part, pair), tuple(given.get((part.title, pair.name), ())))
+        for pair in ordered
+    ]
+
+
+def _files(folder: Path, record: Record, part: Part, pair: Pair) -> tuple[tuple[str, Path], ...]:
+    infrared, visible, *methods = labels(record)
+    files = [(infrared, pair.infrared), (visible, pair.visible)]
+    for label in methods:
+        cell = Cell(folder, part.title, label, "fuse").folder
+        path = cell / f"{pair.name}.png"
+        if not path.resolve().is_relative_to(cell.resolve()):
+            raise InputError(f"{folder / 'run.json'}: the pair's name {pair.name!r} leads out of {cell}; mend run.json")
+        files.append((label, path))
+    return tuple(files)
+
+
+def labels(record: Record) -> tuple[str, ...]:
+    """Return what a scene's pictures are called: the two sources, whether they were scored or not, and the methods."""
+    scored = {method.name: label for label, method in zip(record.labels, record.experiment.methods, strict=False)}
+    sources = tuple(scored.get(source, source.capitalize()) for source in SOURCES)
+    return (*sources, *(label for label in record.labels if label not in sources))
+
+
+def _spread(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return pairs in an order whose every beginning lies evenly among them (van der Corput's sequence)."""
+    bits = max(len(pairs) - 1, 0).bit_length()
+    reversed_bits = (int(f"{index:0{bits}b}"[::-1], 2) if bits else 0 for index in range(2**bits))
+    return [pairs[index] for index in reversed_bits if index < len(pairs)]
+
+
+def _order(parts: Sequence[Sequence[_Files]]) -> list[_Files]:
+    """Return the scenes of all data sets in turn."""
+    longest = max(map(len, parts), default=0)
+    return [scenes[index] for index in range(longest) for scenes in parts if index < len(scenes)]
+
+
+def _width(parallel: Parallel, wanted: Sequence[_Files], room: int) -> int:
+    probes = list({files.part.title: files for files in reversed(wanted)}.values())
+    for width in WIDTHS:
+        if max(_scene(parallel, files, width).size for files in probes) * len(wanted) <= room:
+            return width
+    return WIDTHS[-1]
+
+
+def _scene(parallel: Parallel, files: _Files, width: int) -> Scene:
+    """Return one scene with its pictures at a width."""
+    sources = tuple(_decoded(path) for _, path in files.files[: len(SOURCES)])
+    known = (*sources, *(None for _ in files.files[len(SOURCES) :]))
+    made = parallel(
+        delayed(_picture)(label, path, width, decoded)
+        for (label, path), decoded in zip(files.files, known, strict=True)
+    )
+    wide, high = next((size for _, size in made if size), (4, 3))
+    zooms = tuple(clipped for zoom in files.zooms if (clipped := _clipped(zoom, wide, high)))
+    infrared, visible = sources
+    if not files.zooms and infrared is not None and visible is not None:
+        zooms = places(files.pair, infrared, visible)
+    return Scene(files.part.title, files.pair.name, wide, high, zooms, tuple(picture for picture, _ in made))
+
+
+def _decoded(path: Path) -> pictures.Picture | None:
+    try:
+        return pictures.read(path)
+    except InputError:
+        return None  # the picture's place will say why
+
+
+def _picture(
+    label: str, path: Path, width: int, decoded: pictures.Picture | None
+) -> tuple[Picture, tuple[int, int] | None]:
+    """Return a picture at a width at most, and its own (width, height)."""
+    try:
+        image = Image.fromarray(pictures.read(path) if decoded is None else decoded)
+    except InputError as error:
+        return Picture(label, missing=str(error)), None
+    size = image.size
+    if image.width > width:
+        image = image.resize((width, max(round(image.height * width / image.width), 1)), Image.Resampling.LANCZOS)
+    return Picture(label, base64.b64encode(webp(image)).decode()), size
+
+
+def webp(image: Image.Image) -> bytes:
+    """Return a picture as WebP."""
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=_QUALITY, method=_EFFORT)
+    return buffer.getvalue()
+
+
+def with_scores(made: Gallery, scores: Mapping[tuple[str, str], pd.DataFrame]) -> Gallery:
+    """Return the gallery with each picture's own scores.
+
+    Args:
+        made: The gallery.
+        scores: By (data set, label), a row an image and a column a metric.
+    """
+
+    def scored(scene: Scene, picture: Picture) -> Picture:
+        frame = scores.get((scene.dataset, picture.label))
+        if frame is None or scene.image not in frame.index:
+            return picture
+        values = frame.loc[scene.image]
+        texts = {str(name): "–" if np.isnan(value) else f"{value:.4f}" for name, value in values.items()}
+        return replace(picture, scores=texts)
+
+    scenes = (
+        replace(scene, pictures=tuple(scored(scene, picture) for picture in scene.pictures)) for scene in made.scenes
+    )
+    return replace(made, scenes=tuple(scenes))
+
+
+def _area(box: Box) -> float:
+    return (box.x1 - box.x0) * (box.y1 - box.y0)
+
+
+def _around(box: Box, width: int, height: int) -> Rectangle:
+    """Return a 4:3 rectangle around an object, with some of what surrounds it."""
+    wide = max(1.5 * (box.x1 - box.x0), 1.5 * (box.y1 - box.y0) * _ASPECT, width / 8)
+    return _placed((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, wide, width, height)
+
+
+def _placed(x: float, y: float, wide: float, width: int, height: int) -> Rectangle:
+    """Return the 4:3 rectangle about a point, moved and reduced so that it lies in the picture."""
+    wide = min(wide, width, height * _ASPECT)
+    high = wide / _ASPECT
+    left, top = min(max(x - wide / 2, 0), width - wide), min(max(y - high / 2, 0), height - high)
+    return round(left, 1), round(top, 1), round(left + wide, 1), round(top + high, 1)
+
+
+def _clipped(zoom: Rectangle, width: int, height: int) -> Rectangle | None:
+    x0, y0, x1, y1 = zoom[0], zoom[1], min(zoom[2], width), min(zoom[3], height)
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def _touch(one: Rectangle, other: Rectangle) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _differing(
+    infrared: pictures.Picture, visible: pictures.Picture, taken: Sequence[Rectangle]
+) -> tuple[Rectangle, ...]:
+    """Return up to two rectangles, a fifth of the picture wide, where detail is in one band only, off those taken."""
+    height, width = infrared.shape[:2]
+    scale = min(1.0, 160 / width)
+    small = (max(round(width * scale), 1), max(round(height * scale), 1))
+    if min(small) < 8:
+        return ()
+    slopes = []
+    for picture in (infrared, visible):
+        reduced = cv2.resize(pictures.grey(picture), small, interpolation=cv2.INTER_AREA).astype(np.float32)
+        slopes.append(np.hypot(*np.gradient(reduced)))
+    window = (max(small[0] // 5, 1), max(round(small[0] / 5 / _ASPECT), 1))
+    detail = cv2.blur(np.abs(slopes[0] - slopes[1]), window)
+    found: list[Rectangle] = []
+    for index in np.argsort(-detail, axis=None, kind="stable"):
+        y, x = np.unravel_index(index, detail.shape)
+        place = _placed((x + 0.5) / scale, (y + 0.5) / scale, width / 5, width, height)
+        if not any(_touch(place, other) for other in (*taken, *found)):
+            found.append(place)
+        if len(found) + len(taken) >= 2:
+            break
+    return tuple(found)

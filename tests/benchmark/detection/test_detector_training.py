@@ -1,0 +1,241 @@
+"""Training: it learns, it goes on exactly where it stopped, and it refuses what does not fit."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torchvision.ops import box_iou
+
+from benchmark.datasets.base import Box
+from benchmark.detection.detectors import build
+from benchmark.detection.inference import detect
+from benchmark.detection.samples import Example, Target
+from benchmark.detection.settings import DetectionSettings
+from benchmark.detection.training import _changed, _learning_rate, load, train
+from metrics import pictures
+from metrics.errors import InputError
+
+CLASSES = ("dark", "bright")
+SETTINGS = DetectionSettings(
+    detector="small",
+    weights="none",
+    optimiser="adamw",
+    learning_rate=3e-3,
+    epochs=2,
+    batch=2,
+    warmup=3,
+    contrast=0.2,
+    min_size=64,
+    workers=0,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other cost more than this small network gains."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
+    """Five pictures of two sizes with a dark and a bright block each, one of them without."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    made = []
+    for number in range(5):
+        pixels = rng.integers(100, 140, (64, 80 + 16 * (number % 2)), np.uint8)
+        boxes = []
+        for label, level, x0 in (("dark", 10, 4), ("bright", 240, 44)) if number != 4 else ():
+            x, y = x0 + int(rng.integers(0, 12)), int(rng.integers(0, 30))
+            pixels[y : y + 24, x : x + 20] = level
+            boxes.append(Box(x, y, x + 20, y + 24, label))
+        pictures.write(folder / f"{number}.png", pixels)
+        made.append(Example(str(number), folder / f"{number}.png", None, tuple(boxes)))
+    return made
+
+
+def go(
+    examples: list[Example], folder: Path, settings: DetectionSettings = SETTINGS, stop: int | None = None
+) -> nn.Module:
+    """Train a new detector, interrupted once `stop` steps are done."""
+    model = build(settings, len(CLASSES))
+
+    def progress(done: int, of: int) -> None:
+        if done == stop:
+            raise KeyboardInterrupt
+
+    train(model, examples, CLASSES, folder, settings, device="cpu", progress=progress)
+    return model
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "train.csv").open(newline="") as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def whole(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an uninterrupted run: five pictures in batches of two, three steps an epoch."""
+    folder = tmp_path_factory.mktemp("whole")
+    go(examples, folder)
+    return folder
+
+
+def test_it_learns_to_find_the_blocks(examples: list[Example], tmp_path: Path) -> None:
+    settings = replace(SETTINGS, learning_rate=6e-3, epochs=24, schedule="cosine", contrast=0.0)
+    model = go(examples, tmp_path, settings)
+    log = rows(tmp_path)
+    assert [int(row["step"]) for row in log] == list(range(1, 73))
+    assert float(log[-1]["total"]) < 0.5 * float(log[0]["total"])
+    for found, example in zip(detect(model, examples, settings, device="cpu"), examples, strict=True):
+        for box in example.boxes:
+            best = np.flatnonzero(found.labels == CLASSES.index(box.label) + 1)[:1]
+            where = torch.tensor([[box.x0, box.y0, box.x1, box.y1]], dtype=torch.float64)
+            assert box_iou(torch.from_numpy(found.boxes[best]), where).item() > 0.4
+            assert found.scores[best] > 0.5
+        assert example.boxes or not (found.scores > 0.5).any(), "there is nothing to find"
+
+
+def test_the_log_adds_up(whole: Path) -> None:
+    for row in rows(whole):
+        terms = sum(float(row[name]) for name in ("objectness", "proposal_box", "class", "box"))
+        assert terms == pytest.approx(float(row["total"]), rel=1e-4)
+    assert [row["epoch"] for row in rows(whole)] == ["1"] * 3 + ["2"] * 3
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_interrupted_training_resumes_exactly(examples: list[Example], tmp_path: Path, whole: Path, stop: int) -> None:
+    settings = replace(SETTINGS, checkpoint_steps=2)
+    with pytest.raises(KeyboardInterrupt):
+        go(examples, tmp_path, settings, stop=stop)
+    assert not (tmp_path / "model.safetensors").exists()
+    torch.manual_seed(99)
+    resumed = go(examples, tmp_path, replace(settings, score_threshold=0.3))
+    assert rows(tmp_path) == rows(whole)
+    expected = load_file(whole / "model.safetensors")
+    assert all(torch.equal(value, expected[name]) for name, value in resumed.state_dict().items())
+    ours, theirs = (load_file(folder / "checkpoint.safetensors") for folder in (tmp_path, whole))
+    assert ours.keys() == theirs.keys()
+    assert any(name.startswith("optimiser.roi_heads.") for name in ours)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert not list(tmp_path.glob(".*")), "temporary files are left"
+
+
+def test_a_finished_run_resumes_to_its_end(examples: list[Example], whole: Path) -> None:
+    before, log = (whole / "model.safetensors").read_bytes(), rows(whole)
+    go(examples, whole)
+    assert (whole / "model.safetensors").read_bytes() == before
+    assert rows(whole) == log
+
+
+def test_the_trained_file_says_what_it_is(examples: list[Example], whole: Path) -> None:
+    trained = load(whole / "model.safetensors")
+    assert (trained.settings, trained.classes) == (SETTINGS, CLASSES)
+    assert (trained.origin, trained.images) == ("random weights", 5)
+    assert not trained.model.training
+    with safe_open(whole / "model.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["detector"])["settings"] == asdict(SETTINGS)
+    again = build(replace(SETTINGS, weights=str(whole / "model.safetensors")), 2)  # and others can start from it
+    assert again.origin == "model.safetensors, all weights"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": 1e-3}, "learning_rate 0.003, but this run has 0.001"),
+        ({"colour": "chroma"}, "colour 'luma', but this run has 'chroma'"),
+        ({"seed": 1}, "seed 0, but this run has 1"),
+    ],
+)
+def test_other_settings_are_refused(
+    examples: list[Example], whole: Path, change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        go(examples, whole, replace(SETTINGS, **change))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="images 5, but this run has 4"):
+        go(examples[1:], whole)
+    with pytest.raises(InputError, match="classes"):
+        train(build(SETTINGS, 2), examples, ("bright", "dark"), whole, SETTINGS, device="cpu")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(examples: list[Example], tmp_path: Path) -> None:
+    model = build(SETTINGS, 2)
+    with torch.no_grad():
+        model.roi_heads.box_predictor.cls_score.bias.fill_(torch.nan)
+    with pytest.raises(
+        InputError, match=r"stopped at step 1 of 6: not all is finite: .*class nan.*lower learning_rate"
+    ):
+        train(model, examples, CLASSES, tmp_path, SETTINGS, device="cpu")
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_what_cannot_be_trained_on(examples: list[Example], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="training part is empty"):
+        go([], tmp_path)
+    with pytest.raises(InputError, match="none of the training pictures has a box"):
+        go(examples[4:], tmp_path)
+    gone = replace(examples[0], picture=tmp_path / "gone.png")
+    with pytest.raises(InputError, match="gone.png is not there"):
+        go([gone, examples[1]], tmp_path)
+    with pytest.raises(InputError, match="device 'tpu9' cannot be used"):
+        train(build(SETTINGS, 2), examples, CLASSES, tmp_path, SETTINGS, device="tpu9")
+
+
+def test_files_that_are_no_detector(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not there"):
+        load(tmp_path / "model.safetensors")
+    half = tmp_path / "half.safetensors"
+    half.write_bytes((whole / "model.safetensors").read_bytes()[:5000])
+    with pytest.raises(InputError, match="is damaged"):
+        load(half)
+    save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match="is no detector"):
+        load(tmp_path / "other.safetensors")
+    record = {"format": 1, "settings": asdict(SETTINGS), "classes": ["a"], "origin": "", "images": 1}
+    tensors = load_file(whole / "model.safetensors")  # of two classes
+    save_file(tensors, tmp_path / "classes.safetensors", {"detector": json.dumps(record)})
+    with pytest.raises(InputError, match="does not fit this version's detectors"):
+        load(tmp_path / "classes.safetensors")
+    record["settings"] = asdict(SETTINGS) | {"detector": "yolo"}
+    save_file(tensors, tmp_path / "unknown.safetensors", {"detector": json.dumps(record)})
+    with pytest.raises(InputError, match="unknown detector 'yolo'"):
+        load(tmp_path / "unknown.safetensors")
+
+
+def test_learning_rates() -> None:
+    # Ten steps an epoch; warm-up to the full rate at step 4, a tenth from epoch 8 of 12 on, a hundredth in the last.
+    settings = DetectionSettings(learning_rate=1.0, epochs=12, warmup=4)
+    rates = [_learning_rate(settings, step, 10) for step in (0, 2, 4, 79, 80, 109, 110)]
+    assert rates == pytest.approx([0.001, 0.5005, 1.0, 1.0, 0.1, 0.1, 0.01])
+    cosine = replace(settings, schedule="cosine", warmup=0)
+    assert [_learning_rate(cosine, step, 10) for step in (0, 30, 60, 120)] == pytest.approx([1, 0.853553, 0.5, 0])
+    assert _learning_rate(replace(settings, schedule="constant"), 119, 10) == 1.0
+
+
+def test_mirrored_boxes_stay_on_their_objects() -> None:
+    image = torch.zeros(3, 8, 10)
+    image[:, 2:5, 1:4] = 1
+    target = Target(boxes=torch.tensor([[1.0, 2.0, 4.0, 5.0]]), labels=torch.tensor([1]))
+    mirrored, found = _changed(image, target, replace(SETTINGS, flip=1.0, contrast=0.0))
+    assert found["boxes"].tolist() == [[6.0, 2.0, 9.0, 5.0]]
+    assert mirrored[:, 2:5, 6:9].all()
+    assert mirrored.sum() == image.sum()
+    empty = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.int64))
+    assert _changed(image, empty, replace(SETTINGS, flip=1.0))[1]["boxes"].shape == (0, 4)
+    kept, same = _changed(image, target, replace(SETTINGS, flip=0.0, contrast=0.0))
+    assert torch.equal(kept, image)
+    assert same["boxes"].tolist() == target["boxes"].tolist()
+    changed = [_changed(image, target, replace(SETTINGS, flip=0.0, contrast=0.5))[0] for _ in range(20)]
+    assert all(each.min() >= 0 and each.max() <= 1 for each in changed)
+    assert len({round(each.mean().item(), 6) for each in changed}) > 10
