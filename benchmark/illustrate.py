@@ -1,6 +1,7 @@
 """A run's figures as files: sheets of scenes, distributions, critical differences, and what the experts do."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from benchmark import figures, record, rows, tables
 from benchmark.datasets.base import Pair
 from benchmark.record import Part, Record
+from benchmark.statistics import LEVEL
 from benchmark.store import Cell, slug
 from metrics import pictures
 from metrics.errors import InputError
@@ -60,7 +62,9 @@ def _ranks(statistics: pd.DataFrame, stem: Path) -> list[Path]:
     if len(every) < 2 or every["critical_difference"].isna().any():
         return []
     ranks = dict(zip(every["method"], every["rank"], strict=True))
-    return figures.critical_difference(ranks, float(every["critical_difference"].iloc[0]), stem)
+    first = every.iloc[0]  # without a rejection by Friedman's test no two methods are told apart
+    difference = float(first["critical_difference"]) if first["friedman_p"] < LEVEL else float("inf")
+    return figures.critical_difference(ranks, difference, stem)
 
 
 def experts(part: Part, model_file: Path, folder: Path, *, device: str = "auto") -> list[Path]:
@@ -86,7 +90,8 @@ def experts(part: Part, model_file: Path, folder: Path, *, device: str = "auto")
     from methods.network import usable_device
 
     (folder / "figures").mkdir(exist_ok=True)
-    samples = PairSamples(part.pairs, part.classes)
+    # Without boxes, which neither gates nor experts look at: the model may know other classes.
+    samples = PairSamples(tuple(replace(pair, boxes=()) for pair in part.pairs), ())
     try:
         model = moefusion.load_checkpoint(model_file).to(usable_device(device))
         night = np.array([_visible(pair).mean() < _DARK for pair in part.pairs])

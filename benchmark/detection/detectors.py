@@ -33,7 +33,7 @@ _DOWNLOADS = {
 _RATIOS = (0.5, 1.0, 2.0)
 _SMALL_WIDTHS = (24, 32, 48, 64)
 _SMALL_ANCHORS = (12, 24, 48, 96, 192)  # the last level is the fourth at half its size
-_SMALL_CHANNELS = 48
+_SMALL_CHANNELS = 32
 _SMALL_HEAD = 128
 _PREDICTOR = "roi_heads.box_predictor."
 _CLASSIFIERS = ("conv1.weight", "features.")  # how torchvision's ResNet and MobileNet can be told
@@ -117,9 +117,9 @@ def _small(trained: bool, **options: Any) -> FasterRCNN:
         "rpn_pre_nms_top_n_test": 400,
         "rpn_post_nms_top_n_train": 300,
         "rpn_post_nms_top_n_test": 200,
-        "box_roi_pool": MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2),
+        "box_roi_pool": MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=1),
         "box_head": TwoMLPHead(_SMALL_CHANNELS * 7**2, _SMALL_HEAD),
-        "box_batch_size_per_image": 128,
+        "box_batch_size_per_image": 64,
     }
     classes = options.pop("num_classes")
     return FasterRCNN(backbone, box_predictor=FastRCNNPredictor(_SMALL_HEAD, classes), **own | options)

@@ -118,8 +118,8 @@ def _page(content: Mapping[str, Any], run: record.Record, scores: Scores, made: 
         scenes=[asdict(scene) for scene in made.scenes],
         origins=sheets.ORIGINS,
         geometry=plots,
-        style=Markup(style),  # noqa: S704  (this package's own files)
-        script=Markup(script),  # noqa: S704
+        style=Markup(style),
+        script=Markup(script),
         style_hash=_source(style),
         script_hash=_source(script),
     )

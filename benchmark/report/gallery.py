@@ -1,4 +1,4 @@
-"""The gallery: which scenes are shown, which two places of each are enlarged, and the pictures, within a byte budget."""
+"""The gallery: which scenes are shown, which two places of each are enlarged, all within a byte budget."""
 
 import base64
 import csv

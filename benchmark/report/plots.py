@@ -90,7 +90,18 @@ def _box(method: str, y: float, values: "pd.Series[float]", position: Callable[[
         if (outlier := not low <= value <= high) or len(numbers) <= _FEW
     )
     text = f"median {median:.4f}, quartiles {first:.4f} and {third:.4f}, mean {mean:.4f}, {len(numbers)} images"
-    return Box(method, y, *map(position, (low, first, median, third, high, mean)), text, dots)
+    return Box(
+        method,
+        y,
+        low=position(low),
+        first=position(first),
+        median=position(median),
+        third=position(third),
+        high=position(high),
+        mean=position(mean),
+        text=text,
+        dots=dots,
+    )
 
 
 def _ticks(low: float, high: float) -> Sequence[float]:

@@ -156,6 +156,7 @@ def test_the_callers_own_style_stays(tmp_path: Path) -> None:
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
+@pytest.mark.filterwarnings("ignore:Glyph .* missing")  # the figure is laid out here, not written
 def test_box_plots_have_a_panel_a_metric_and_a_box_a_method(drawn: list[Figure], tmp_path: Path) -> None:
     given = scores()
     box_plots(given, tmp_path)
@@ -195,7 +196,7 @@ def test_ranks_that_no_test_compared_are_refused(ranks: dict[str, float], differ
 
 def test_a_sweep_over_numbers_is_in_rising_order(drawn: list[Figure], tmp_path: Path) -> None:
     sweep(swept("alpha"), "alpha", tmp_path)
-    axes = drawn[0].axes[IDS.index("EN")]
+    axes = drawn[0].axes[-1]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "5", "20"]
     assert axes.lines[0].get_ydata().tolist() == [1.0, 2.0, 0.0]
     assert [line.get_label() for line in axes.lines] == ["M3FD", AWKWARD]
@@ -206,7 +207,7 @@ def test_a_sweep_over_numbers_is_in_rising_order(drawn: list[Figure], tmp_path: 
 
 def test_a_sweep_over_names_keeps_their_order(drawn: list[Figure], tmp_path: Path) -> None:
     sweep(swept("setting"), "setting", tmp_path)
-    axes = drawn[0].axes[0]
+    axes = drawn[0].axes[-1]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["E4K2", "E2K2", "E8K2"]
     assert axes.lines[0].get_ydata().tolist() == [0.0, 1.0, 2.0]
 
