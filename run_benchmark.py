@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The command line of the infrared-visible image fusion benchmark."""
 
+import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from metrics.errors import InputError, unknown
+from metrics.errors import InputError, plain, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -402,8 +403,11 @@ def main() -> int:
     """Run the command that the arguments name; return the exit status.
 
     0: done. 1: a method broke, the rest is done. 2: something given cannot be used; what is finished is kept.
-    130: interrupted; what is finished is kept.
+    130, 143: interrupted by Ctrl-C, by SIGTERM; what is finished is kept.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # for terminals that lack a character
+    signal.signal(signal.SIGTERM, _terminate)
     command = tyro.cli(Command, prog="run_benchmark.py", description=DESCRIPTION)
     console = Console()
     try:
@@ -411,9 +415,16 @@ def main() -> int:
     except InputError as error:
         _say(str(error))
         return 2
-    except KeyboardInterrupt:
+    except OSError as error:
+        _say(plain(f"{error.filename or 'a file'} cannot be used ({error.strerror or error}); make room or mend it"))
+        return 2
+    except KeyboardInterrupt as stop:
         _say("interrupted; what is finished is kept, and the same command goes on from there")
-        return 130
+        return 143 if stop.args else 130
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise KeyboardInterrupt(number)
 
 
 def _report(outcome: "Outcome", console: Console) -> int:
@@ -515,7 +526,7 @@ def _table(path: Path) -> Table:
 
     import metrics
 
-    frame = pd.read_csv(path)
+    frame = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a method may be called NA
     measured = frame[frame["origin"] == "measured"] if "origin" in frame else frame
     about = measured.iloc[0]
     name = "setting" if "setting" in frame else "method"

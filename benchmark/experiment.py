@@ -1,5 +1,6 @@
 """Experiments: which data sets, which methods, scored how. TOML files read into typed settings."""
 
+import re
 import tomllib
 from dataclasses import field
 from pathlib import Path
@@ -13,6 +14,7 @@ from metrics.errors import InputError, unknown
 
 FOLDER = Path(__file__).parent / "experiments"
 _STRICT = ConfigDict(extra="forbid")
+_MOST = 64 << 10  # bytes of a file; the time that a hostile one takes to parse grows with the square
 
 
 @dataclass(config=_STRICT)
@@ -97,10 +99,10 @@ class ScoreSettings:
         """
         if self.size == "native":
             return None
-        width, _, height = self.size.partition("x")
-        if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-            raise InputError(f"size {self.size!r}: expected 'native' or WIDTHxHEIGHT such as 640x480")
-        return int(width), int(height)
+        sides = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", self.size)
+        if not sides:
+            raise InputError(f"size {self.size[:80]!r}: expected 'native' or WIDTHxHEIGHT such as 640x480")
+        return int(sides[1]), int(sides[2])
 
 
 @dataclass(config=_STRICT)
@@ -165,10 +167,16 @@ def read(name: str) -> Experiment:
     if not path.is_file():
         raise unknown("experiment", name, (*names(), "path/to/file.toml"))
     try:
-        return TypeAdapter(Experiment).validate_python(tomllib.loads(path.read_text()) | {"name": path.stem})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML ({error})") from error
+        with path.open("rb") as file:
+            text = file.read(_MOST + 1)
+        if len(text) > _MOST:
+            raise ValueError(f"it has more than {_MOST} bytes")
+        return TypeAdapter(Experiment).validate_python(tomllib.loads(text.decode()) | {"name": path.stem})
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path}, {where}: {first['msg']}; see benchmark/experiments for examples") from error
+    except (ValueError, RecursionError) as error:  # tomllib's own, decode's, and int's for thousands of digits
+        raise InputError(f"{path} is not TOML ({error})") from error

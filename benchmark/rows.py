@@ -7,6 +7,7 @@ from benchmark import stages, tables
 from benchmark.experiment import MethodSettings, ScoreSettings
 from benchmark.record import Part
 from benchmark.store import Cell
+from metrics.errors import InputError
 
 SOURCES = ("infrared", "visible")
 
@@ -38,7 +39,12 @@ def block(part: Part, methods: Iterable[tuple[str, MethodSettings]], score: Scor
         elif not names <= set(manifest.items):
             row.status = "scored on fewer images; run score again"
         else:
-            row.scores = stages.read_scores(cell, part.pairs)
+            try:
+                row.scores = stages.read_scores(cell, part.pairs)
+            except InputError as error:
+                row.status = str(error)
+                found.rows.append(row)
+                continue
             row.notes = [*manifest.notes, *notes(part, label, out)]
         found.rows.append(row)
     return found

@@ -2,6 +2,7 @@
 
 import os
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -363,7 +364,7 @@ class _Run:
                 self._skip(task, cell, "its detector was not trained")
                 continue
             with self._ending(task, cell):
-                made = stage.detect(
+                number = stage.detect(
                     loaded.part,
                     Cell(options.out, title, entry.label, "fuse").folder,
                     detector,
@@ -374,7 +375,7 @@ class _Run:
                     redo=options.redo,
                     progress=_progress(task),
                 )
-                task.state = "done" if made else "kept"
+                task.state = "done" if number else "kept"
 
     def _own_detector(self, loaded: Loaded, entry: Entry, task: Task) -> Cell | None:
         """Train a detector on a method's fused training pictures."""
@@ -489,7 +490,7 @@ class _Run:
         task.state = "running"
         try:
             yield
-        except InputError as error:
+        except (InputError, OSError) as error:  # OSError: of a folder that cannot be made or emptied
             reason = str(error)
             self.outcome.refused.append(reason)
         except Exception as error:  # a method of somebody's own may raise anything
@@ -511,7 +512,7 @@ class _Run:
 def label(method: MethodSettings) -> str:
     """Return a method's row in the tables, and its folder in the results."""
     if method.label:
-        return method.label
+        return unicodedata.normalize("NFC", method.label)
     try:
         found = methods.find(method.name)
     except InputError:
@@ -528,6 +529,8 @@ def _entries(experiment: Experiment) -> list[Entry]:
     for each in labels:
         if labels.count(each) > 1:
             raise _two_called(each)
+        if not each.isprintable():
+            raise InputError(f"method label {each!r}: expected printable characters, in one line")
     wanted = set(experiment.tables)
     entries: dict[str, Entry] = {}
     for method in experiment.methods if wanted & {1, 3} else []:
@@ -564,6 +567,8 @@ def _check_names(experiment: Experiment) -> None:
             raise unknown("method", method.name, (*methods.names(), "path/to/file.py:Class"))
     titles = [parts.title(dataset) for dataset in experiment.datasets]
     for title in titles:
+        if not title.isprintable():
+            raise InputError(f"data set title {title!r}: expected printable characters, in one line")
         if titles.count(title) > 1:
             raise InputError(f"two data sets are called {title!r}; give one of them another title")
     for dataset in experiment.datasets:
@@ -606,6 +611,9 @@ def _locked(out: Path) -> Iterator[None]:
     except Timeout:
         raise InputError(f"another run works in {out}; wait for it, or choose another folder with --out") from None
     try:
+        for left in out.glob(".*.tmp"):  # by a run that was killed while it wrote
+            if left.is_file():
+                left.unlink()
         yield
     finally:
         lock.release()

@@ -5,6 +5,8 @@ Each reads files and writes files, makes only what is missing, and can be fed fr
 
 import csv
 import hashlib
+import io
+import math
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -125,6 +127,7 @@ def _fuse_pair(method: methods.Method, dataset: str, pair: Pair, path: Path) -> 
     """Write a pair's fused picture; return what was wrong, for not every exception comes through between processes."""
     try:
         infrared, visible = pictures.read(pair.infrared), pictures.read(pair.visible)
+        pair.require_unchanged()
         try:
             fused = method.fuse_named(dataset, pair.name, infrared, visible)
         except InputError as error:
@@ -219,9 +222,12 @@ def score(
     recipe = score_recipe(settings)
     items = {pair.name: _combined(pair.fingerprint, fused / f"{pair.name}.png") for pair in pairs}
     table = cell.folder / SCORES
-    if not redo and cell.holds(recipe, items) and table.is_file():
+    try:
+        rows = _stored_rows(table)
+    except InputError:
+        rows = {}  # damaged: scored again
+    if not redo and cell.holds(recipe, items) and items.keys() <= rows.keys():
         return 0
-    rows = _stored_rows(table)
 
     def discard(names: list[str]) -> None:
         for name in names:
@@ -236,6 +242,7 @@ def score(
     results = metrics.evaluate_triples(triples, convention=settings.convention, size=settings.pixels, workers=workers)
     try:
         for made, (pair, values) in enumerate(zip(missing, results, strict=True), start=1):
+            pair.require_unchanged()
             rows[pair.name] = values
             if made % _FLUSH == 0:
                 _write_rows(table, rows)
@@ -256,15 +263,31 @@ def read_scores(cell: Cell, pairs: Iterable[Pair]) -> pd.DataFrame:
     """Return the rows of a scored cell for these pairs: index `image`, one column a metric."""
     rows = _stored_rows(cell.folder / SCORES)
     names = sorted(pair.name for pair in pairs)
+    if missing := [name for name in names if name not in rows]:
+        raise InputError(f"{cell.folder / SCORES} lacks {len(missing)} of {len(names)} pictures; run score again")
     return pd.DataFrame([rows[name] for name in names], index=pd.Index(names, name="image"))
 
 
 def _stored_rows(table: Path) -> dict[str, dict[str, float]]:
+    """Return the rows of a table that is there whole; none of one that is not there."""
     # Read by hand: every version of pandas must give back the very numbers, and the picture "NA" its name.
     if not table.is_file():
         return {}
-    with table.open(newline="") as file:
-        return {row["image"]: {name: float(row[name] or "nan") for name in metrics.IDS} for row in csv.DictReader(file)}
+    rows: dict[str, dict[str, float]] = {}
+    try:
+        text = table.read_bytes().decode()
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        if next(reader, None) != ["image", *metrics.IDS] or not text.endswith("\n"):
+            raise ValueError("its first or last line is not whole")
+        for name, *values in reader:
+            rows[name] = dict(zip(metrics.IDS, (float(value or "nan") for value in values), strict=True))
+            if any(map(math.isinf, rows[name].values())):
+                raise ValueError(f"the row of {name}")
+        if len(rows) != reader.line_num - 1:
+            raise ValueError("a picture has two rows")
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{table} is damaged ({error}); run score again") from error
+    return rows
 
 
 def _write_rows(table: Path, rows: dict[str, dict[str, float]]) -> None:

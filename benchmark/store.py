@@ -111,9 +111,12 @@ class Cell:
         """
         stored = self.manifest()
         if redo or stored is None or stored.recipe != recipe:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            if self.folder.exists():
+                shutil.rmtree(self.folder)  # or fail: what stayed would pass for this run's
             stored = None
         self.folder.mkdir(parents=True, exist_ok=True)
+        for left in self.folder.glob(".*.tmp"):  # by a run that was killed while it wrote
+            left.unlink()
         kept = stored.items if stored else {}
         if changed := [name for name, fingerprint in kept.items() if items.get(name, fingerprint) != fingerprint]:
             discard(changed)
@@ -199,7 +202,10 @@ def digest(files: Iterable[Path]) -> str:
     """Return a SHA-256 over files' bytes, in the order given."""
     total = hashlib.sha256()
     for path in files:
-        total.update(hashlib.sha256(path.read_bytes()).digest())
+        try:
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror})") from error
     return total.hexdigest()
 
 

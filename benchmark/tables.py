@@ -1,5 +1,6 @@
 """Tables 1 and 2: means over images per data set and method, as CSV and as LaTeX in the paper's form."""
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PAPER = Path(__file__).parents[1] / "results" / "paper"
 PAPER_CONVENTION = "tang2022"
+logging.getLogger("pylatexenc").setLevel(logging.ERROR)  # characters without a command are kept: XeLaTeX has them
 IDS = list(metrics.IDS)
 OTHER_WEIGHTS = "weights are not the authors' own"
 MEASURED, PUBLISHED, DIFFERENCE = "measured", "paper", "difference"

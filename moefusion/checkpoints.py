@@ -1,6 +1,7 @@
 """Checkpoints: one safetensors file with weights, optimiser and settings, and the settings again as JSON beside."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -84,11 +85,23 @@ def load_checkpoint(path: str | Path) -> MoEFusion:
     try:
         fusion = FusionConfig.from_dict(checkpoint.settings["fusion"])
         detector = DetectorConfig(**checkpoint.settings["detector"])
+        _require_held(fusion, checkpoint.weights)
         model = MoEFusion(fusion, detector, checkpoint.settings["classes"], initialise=False)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} has settings that this version cannot build a model from: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:160]
+        raise ValueError(f"{path} has settings that this version cannot build a model from: {said}") from error
     fill_model(model, checkpoint.weights, path)
     return model.eval()
+
+
+def _require_held(fusion: FusionConfig, weights: Mapping[str, Tensor]) -> None:
+    """Raise for settings of a far larger model than the weights are: to build it would take all memory."""
+    held = sum(weight.numel() for weight in weights.values())
+    grids = [fusion.global_gate_grid] * fusion.global_experts + [fusion.local_gate_grid] * (
+        fusion.local_experts is True
+    )
+    if fusion.experts > len(weights) or any(math.prod(grid) * fusion.experts > held for grid in grids):
+        raise ValueError(f"they claim a larger model than one of {held} numbers")
 
 
 def read_checkpoint(path: str | Path, *, optimiser: bool = True) -> Checkpoint:

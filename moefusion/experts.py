@@ -14,7 +14,7 @@ from moefusion.distributed import mean_over_processes
 Batch = TypeVar("Batch")
 
 _LEAST_DEVIATION = 1e-2  # of a gate's noise, so that it never dies out
-_MOMENTUM = 0.05  # of the running statistics of a gate's input: the last 20 batches count most
+_MOMENTUM = 0.1  # of the running statistics of a gate's input: the last ten batches count most
 _EPSILON = 1e-6  # for features that never vary
 _SMALLEST = math.log(2.0**-150)  # below it a sum of exponentials rounds to 0 in float32
 _LOG_EPSILON = math.log(torch.finfo(torch.float64).eps)

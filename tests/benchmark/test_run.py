@@ -1,12 +1,9 @@
 """Whole runs on small synthetic scenes: resuming, failing in part, refusing bad input."""
 
 import io
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +18,6 @@ from benchmark.experiment import DatasetSettings, Experiment, MethodSettings, Sc
 from benchmark.run import Options, Outcome, run
 from benchmark.store import Cell
 from metrics import pictures
-from metrics.errors import InputError
 
 METHODS = ["infrared", "average", "maximum"]
 BROKEN = """
@@ -99,46 +95,6 @@ def test_a_second_run_makes_nothing_again(scenes: Path, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert shown.count(": kept") == 6
     assert second.tables[0].read_bytes() == table
-
-
-def test_two_runs_give_equal_bytes_whatever_the_workers(scenes: Path, tmp_path: Path) -> None:
-    tables = []
-    for workers in (1, 2):
-        out = tmp_path / str(workers)
-        outcome, _ = go(experiment(), Options(out=out, data_root=scenes, workers=workers))
-        tables.append(outcome.tables[0].read_bytes())
-        tables.append(b"".join(path.read_bytes() for path in sorted(out.glob("cells/*/*/score/scores.csv"))))
-    assert tables[0] == tables[2]
-    assert tables[1] == tables[3]
-
-
-def test_killed_at_any_moment_the_tables_are_the_same(scenes: Path, tmp_path: Path) -> None:
-    """Kill -9 at growing delays until a run gets through; compare with a run that nobody killed."""
-    whole, _ = go(experiment(), Options(out=tmp_path / "whole", data_root=scenes, workers=1))
-    command = [sys.executable, "run_benchmark.py", "run", "m3fd", "--data-root", str(scenes), "--size", "native"]
-    command += ["--out", str(tmp_path / "killed"), "--workers", "1", "--methods", *METHODS]
-    kills, delay = 0, 1.0
-    while True:
-        process = subprocess.Popen(
-            command, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        deadline = time.monotonic() + delay
-        cells = tmp_path / "killed" / "cells"
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-            if kills < 3 and len(list(cells.rglob("*.png"))) > 3 * kills + 1:
-                break  # in the midst of the work, not before it
-        if process.poll() is not None:
-            break
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        kills, delay = kills + 1, delay + 2.0
-    assert process.returncode == 0
-    assert kills >= 2
-    title = b"Table 1 on M3FD"
-    mine, theirs = (path.read_bytes() for path in (tmp_path / "killed/table1.csv", whole.tables[0]))
-    assert mine == theirs
-    assert title in (tmp_path / "killed/table1.tex").read_bytes()
 
 
 def test_a_broken_method_stops_nothing(scenes: Path, tmp_path: Path) -> None:
@@ -353,14 +309,6 @@ def test_one_data_set_that_is_not_there_does_not_stop_the_other(scenes: Path, tm
     assert outcome.status == 2
     assert "LLVIP is not a folder" in outcome.refused[0]
     assert rows(outcome)["dataset"].tolist() == ["M3FD"]
-
-
-def test_a_second_run_in_the_same_folder_is_refused(scenes: Path, tmp_path: Path) -> None:
-    from filelock import FileLock
-
-    (tmp_path / "out").mkdir()
-    with FileLock(tmp_path / "out" / ".lock"), pytest.raises(InputError, match="another run works in"):
-        go(experiment(), options(tmp_path, scenes))
 
 
 def test_a_weightless_network_row_says_why(scenes: Path, tmp_path: Path) -> None:
