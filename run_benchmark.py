@@ -208,10 +208,10 @@ class Report:
     """The run's folder, such as results/demo."""
 
     boxes: Path | None = None
-    """A CSV file with the boxes to zoom at, as image,x0,y0,x1,y1; chosen from the annotations when not given."""
+    """A CSV file with the boxes to zoom at: dataset,image,x0,y0,x1,y1; chosen from the annotations when not given."""
 
     scenes: int | None = None
-    """How many scenes the gallery shows of each data set; as many as fit when not given."""
+    """How many scenes the gallery shows at most; 24, or as many as fit, when not given."""
 
     megabytes: float = 20.0
     """How large the report may become."""

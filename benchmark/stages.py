@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 from joblib import Parallel, cpu_count, delayed
+from joblib.parallel import get_active_backend
 
 import methods
 import metrics
@@ -54,7 +55,7 @@ def fuse(
         cell: Where to; pictures that are there and still hold are kept.
         notes: On the pairs, for the cell's manifest.
         device: Where a network runs.
-        workers: Processes that fuse, where that is not on a GPU; None for one a core.
+        workers: Processes that fuse, where the method is no network; None for one a core.
         redo: Make every picture again.
         progress: Called with (finished, all) after each pair.
 
@@ -109,11 +110,16 @@ def _fused(
     *,
     recipe: str,
 ) -> Iterator[InputError | MethodError | None]:
-    """Fuse pairs as they come, in this process or in several; a method on a GPU stays in this one."""
-    on_gpu = getattr(getattr(method, "device", None), "type", "cpu") != "cpu"
-    processes = 1 if on_gpu else min(workers or cpu_count(), len(pairs))
+    """Fuse pairs as they come, in this process or in several.
+
+    A network stays in this process, whose threads it uses as it likes: in each of several it would take torch's
+    seconds to load and its memory again, and joblib replaces workers that grow so. A cluster's workers take it.
+    """
+    network = _is_network(method)
+    on_cluster = getattr(get_active_backend()[0], "client", None) is not None
+    processes = 1 if network and not on_cluster else min(workers or cpu_count(), len(pairs))
     if processes <= 1:
-        with _threads(None if on_gpu else 1):
+        with _threads(None if network else 1):
             for pair in pairs:
                 yield _fuse_pair(method, dataset, pair, path[pair.name])
         return
@@ -121,6 +127,10 @@ def _fused(
     yield from Parallel(n_jobs=processes, return_as="generator_unordered")(
         delayed(_fuse_in_worker)(settings, device, recipe, dataset, pair, path[pair.name]) for pair in pairs
     )
+
+
+def _is_network(method: methods.Method) -> bool:
+    return hasattr(method, "device") or "torch" in vars(sys.modules[type(method).__module__])
 
 
 def _fuse_pair(method: methods.Method, dataset: str, pair: Pair, path: Path) -> InputError | MethodError | None:
@@ -175,11 +185,7 @@ def _worker_method(name: str, variant: str | None, weights: str | None, device: 
 
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
-    """Limit the threads of OpenCV, and of torch where it is loaded: the processes already keep all cores busy.
-
-    One process has one thread as well, for sums in another order round otherwise: a picture must not depend on
-    how many workers there are.
-    """
+    """Limit the threads of OpenCV, and of torch where it is loaded: the processes already keep all cores busy."""
     torch = sys.modules.get("torch")
     before = cv2.getNumThreads(), torch.get_num_threads() if torch else 0
     if count is not None:

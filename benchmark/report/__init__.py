@@ -40,10 +40,10 @@ def write(
 
     Args:
         folder: The run's: `run.json`, and whatever else there is of tables, cells and figures.
-        boxes: CSV file of the places that the gallery enlarges: dataset, image, x0, y0, x1, y1 in pixels; the first
-            of an image is green, the second red, and its scene is shown before others. None to choose from the
-            annotations.
-        scenes: How many scenes the gallery shows at most; None for 24.
+        boxes: CSV file of the places that the gallery enlarges: image, x0, y0, x1, y1 in pixels, and dataset where
+            the run has several; the first of an image is green, the second red, and its scene is shown before
+            others. None to choose from the annotations.
+        scenes: How many scenes of each data set the gallery shows at most; None for 24 together.
         width: Pixels that the gallery's pictures are reduced to; None to choose what fits.
         megabytes: Size of the report at most, as far as pictures decide it.
 

@@ -99,17 +99,17 @@ def gallery(
         folder: The run's.
         record: What it worked on.
         room: Bytes in the report.
-        scenes: How many at most; None for 24.
+        scenes: How many of each data set at most; None for 24 together.
         width: Pixels that pictures are reduced to; None to choose among `WIDTHS`.
-        boxes: CSV file of places to enlarge: dataset, image, x0, y0, x1, y1; the first of an image is green, the
-            second red. None, or an image that it does not have: see `places`.
+        boxes: CSV file of places to enlarge: image, x0, y0, x1, y1, and dataset where the run has several; the first
+            of an image is green, the second red. None, or an image that it does not have: see `places`.
 
     Raises:
         InputError: The file of boxes cannot be used, or a pair's name leads out of its folder.
     """
     given = _given(boxes, record) if boxes else {}
-    order = _order([_ranked(folder, record, part, given) for part in record.parts])
-    wanted = order[: SCENES if scenes is None else scenes]
+    order = _order([_ranked(folder, record, part, given)[:scenes] for part in record.parts])
+    wanted = order[:SCENES] if scenes is None else order
     if not wanted:
         return Gallery((), width or WIDTHS[0], 0)
     with Parallel(n_jobs=-1, backend="threading") as parallel:
@@ -155,23 +155,23 @@ def places(pair: Pair, infrared: pictures.Picture, visible: pictures.Picture) ->
 
 
 def _given(path: Path, record: Record) -> dict[tuple[str, str], list[Rectangle]]:
-    columns = ("dataset", "image", "x0", "y0", "x1", "y1")
+    edges = ("x0", "y0", "x1", "y1")
     known = {part.title: {pair.name for pair in part.pairs} for part in record.parts}
     found: dict[tuple[str, str], list[Rectangle]] = {}
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{path} cannot be read ({error}); expected CSV with the columns {', '.join(columns)}"
-        ) from error
+        raise InputError(f"{path} cannot be read ({error}); expected CSV with the columns image,x0,y0,x1,y1") from error
     for line, row in enumerate(rows, start=2):
         try:
-            x0, y0, x1, y1 = (float(row[name]) for name in columns[2:])
-            dataset, image = row["dataset"], row["image"]
+            x0, y0, x1, y1 = (float(row[name]) for name in edges)
+            image = row["image"]
+            dataset = row["dataset"] if "dataset" in row or len(known) != 1 else next(iter(known))
         except (KeyError, TypeError, ValueError):
             raise InputError(
-                f"{path}, line {line}: expected {', '.join(columns)} with numbers for the edges, got {dict(row)}"
+                f"{path}, line {line}: expected image,x0,y0,x1,y1 with numbers for the edges, and dataset where the run "
+                f"has several, got {row}"
             ) from None
         if dataset not in known:
             raise unknown(f"data set in {path}, line {line}:", dataset, tuple(known))

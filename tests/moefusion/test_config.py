@@ -10,6 +10,7 @@ def test_presets_differ_exactly_in_what_the_public_code_does_otherwise():
     paper, public = FusionConfig.paper().to_dict(), FusionConfig.public().to_dict()
     assert FusionConfig() == FusionConfig.paper()
     assert {name for name in paper if paper[name] != public[name]} == {
+        "gate_input",
         "combine",
         "attention_merge",
         "dense_activation",
@@ -49,6 +50,7 @@ def test_from_dict_names_the_known_fields():
         ({"top_k": 5}, r"top_k: expected at most experts \(4\), got 5"),
         ({"local_gate_grid": (120,)}, r"local_gate_grid: expected \(height, width\)"),
         ({"global_gate_grid": (60, 0)}, r"global_gate_grid: expected \(height, width\)"),
+        ({"gate_input": "scaled"}, "unknown FusionConfig.gate_input 'scaled'; known: 'standardised', 'raw'"),
         ({"combine": "sum"}, "unknown FusionConfig.combine 'sum'; known: 'linear', 'logsumexp'"),
         ({"attention_merge": "mean"}, "known: 'convolution', 'maximum'"),
         ({"local_experts": "none"}, "known: True, False, 'attention'"),

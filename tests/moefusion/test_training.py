@@ -12,10 +12,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from moefusion import DetectorConfig, FusionConfig, MoEFusion, Sample, TrainingConfig, load_checkpoint, train
+from moefusion import (
+    DetectorConfig,
+    FusionConfig,
+    MoEFusion,
+    Sample,
+    TrainingConfig,
+    load_checkpoint,
+    save_checkpoint,
+    train,
+)
 from moefusion.data import PreparedSamples, collate, epoch_order, resize
 
 FUSION = FusionConfig(local_gate_grid=(12, 16), global_gate_grid=(6, 8))
@@ -287,6 +297,28 @@ def test_damaged_checkpoints_are_refused(trained, tmp_path, make: Callable[[byte
     with pytest.raises(ValueError, match=message) as refusal:
         load_checkpoint(path)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_checkpoint_without_gate_input_has_raw_gates(tmp_path):
+    model = new_model(replace(FUSION, gate_input="raw")).eval()
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, model)
+    with safe_open(path, "pt") as file:
+        settings = json.loads(file.metadata()["moefusion"])
+    del settings["fusion"]["gate_input"]
+    save_file(load_file(path), path, {"moefusion": json.dumps(settings)})
+    loaded = load_checkpoint(path)
+    assert loaded.fusion_config == model.fusion_config
+    assert same(loaded.state_dict(), model.state_dict())
+
+
+def test_checkpoints_hold_the_gates_statistics(trained):
+    _, folder = trained
+    statistics = {n: v for n, v in load_file(folder / "model.safetensors").items() if ".gate.standardise." in n}
+    # Three gates, and twelve steps have counted.
+    assert sorted(name.rpartition(".")[2] for name in statistics) == ["batches"] * 3 + ["mean"] * 3 + ["variance"] * 3
+    assert all(value == 12 for name, value in statistics.items() if name.endswith("batches"))
+    assert all(value.any() for value in statistics.values())
 
 
 def test_a_checkpoint_that_lacks_weights_is_refused(trained, tmp_path):
