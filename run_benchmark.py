@@ -208,12 +208,12 @@ class Report:
     """The run's folder, such as results/demo."""
 
     boxes: Path | None = None
-    """A CSV file with the boxes to zoom at: dataset,image,x0,y0,x1,y1; chosen from the annotations when not given."""
+    """A CSV file with the boxes to zoom at: image,x0,y0,x1,y1, and dataset where the run has several; from the annotations when not given."""
 
     scenes: int | None = None
-    """How many scenes the gallery shows at most; 24, or as many as fit, when not given."""
+    """How many scenes of a data set the gallery shows at most; 24 in all, or as many as fit, when not given."""
 
-    megabytes: float = 20.0
+    megabytes: float = 18.0
     """How large the report may become."""
 
     def __call__(self, console: Console) -> int:

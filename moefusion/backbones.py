@@ -25,7 +25,7 @@ _TRAINED_STAGES = 3  # of torchvision's five; the stem and stage 1 stay frozen
 _SMALL_WIDTHS = (16, 32, 48, 64)
 _SMALL_CHANNELS = 32
 _SMALL_HEAD = 128
-_SMALL_PROPOSALS, _SMALL_SAMPLES = 300, 64
+_SMALL_PROPOSALS, _SMALL_SAMPLES = 300, 128
 _PREDICTOR = "roi_heads.box_predictor."
 
 
@@ -104,8 +104,6 @@ def _detector(config: DetectorConfig, classes: int) -> FasterRCNN:
         predictor = FastRCNNPredictor(_SMALL_HEAD, classes + 1)
         return FasterRCNN(
             backbone,
-            rpn_pre_nms_top_n_train=_SMALL_PROPOSALS,
-            rpn_pre_nms_top_n_test=_SMALL_PROPOSALS,
             rpn_post_nms_top_n_train=_SMALL_PROPOSALS,
             rpn_post_nms_top_n_test=_SMALL_PROPOSALS,
             box_roi_pool=pool,

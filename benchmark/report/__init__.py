@@ -21,7 +21,7 @@ from metrics.pictures import write_bytes
 FILE = "report.html"
 MEGABYTES = 18.0
 _HERE = Path(__file__).parent / "templates"
-_SLACK = 0.02  # of the budget: what the scenes add to the page besides their pictures
+_SLACK = 20_000, 0.02  # bytes, and of the budget: what the scenes add to the page besides their pictures
 
 Scores = dict[tuple[str, str], pd.DataFrame]
 
@@ -57,7 +57,7 @@ def write(
     content = _content(folder, run, scores)
     content["figures"] = figures.figures(folder, room=budget // 3)
     empty = gallery.Gallery((), 0, 0)
-    room = budget - len(_page(content, run, scores, empty).encode()) - int(_SLACK * budget)
+    room = budget - len(_page(content, run, scores, empty).encode()) - _SLACK[0] - int(_SLACK[1] * budget)
     made = gallery.gallery(folder, run, room=room, scenes=scenes, width=width, boxes=boxes)
     content["given"] = boxes is not None
     path = folder / FILE

@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,8 +73,9 @@ class Gallery:
 
 @dataclass(frozen=True)
 class _Files:
-    """What a scene is made from: labels and files, and the places to enlarge if they are given."""
+    """What a scene is made from: labels and files of a run's folder, and the places to enlarge if they are given."""
 
+    folder: Path
     part: Part
     pair: Pair
     files: tuple[tuple[str, Path], ...]
@@ -170,7 +172,7 @@ def _given(path: Path, record: Record) -> dict[tuple[str, str], list[Rectangle]]
             dataset = row["dataset"] if "dataset" in row or len(known) != 1 else next(iter(known))
         except (KeyError, TypeError, ValueError):
             raise InputError(
-                f"{path}, line {line}: expected image,x0,y0,x1,y1 with numbers for the edges, and dataset where the run "
+                f"{path}, line {line}: expected image,x0,y0,x1,y1 with numbers for the edges, and dataset where a run "
                 f"has several, got {row}"
             ) from None
         if dataset not in known:
@@ -196,7 +198,7 @@ def _ranked(
         groups[0 if (part.title, pair.name) in given else 1 if pair.boxes else 2].append(pair)
     ordered = [*groups[0], *_spread(groups[1]), *_spread(groups[2])]
     return [
-        _Files(part, pair, _files(folder, record, part, pair), tuple(given.get((part.title, pair.name), ())))
+        _Files(folder, part, pair, _files(folder, record, part, pair), tuple(given.get((part.title, pair.name), ())))
         for pair in ordered
     ]
 
@@ -246,7 +248,7 @@ def _scene(parallel: Parallel, files: _Files, width: int) -> Scene:
     sources = tuple(_decoded(path) for _, path in files.files[: len(SOURCES)])
     known = (*sources, *(None for _ in files.files[len(SOURCES) :]))
     made = parallel(
-        delayed(_picture)(label, path, width, decoded)
+        delayed(_picture)(label, path, width, decoded, within=files.folder)
         for (label, path), decoded in zip(files.files, known, strict=True)
     )
     wide, high = next((size for _, size in made if size), (4, 3))
@@ -265,13 +267,13 @@ def _decoded(path: Path) -> pictures.Picture | None:
 
 
 def _picture(
-    label: str, path: Path, width: int, decoded: pictures.Picture | None
+    label: str, path: Path, width: int, decoded: pictures.Picture | None, *, within: Path
 ) -> tuple[Picture, tuple[int, int] | None]:
     """Return a picture at a width at most, and its own (width, height)."""
     try:
         image = Image.fromarray(pictures.read(path) if decoded is None else decoded)
     except InputError as error:
-        return Picture(label, missing=str(error)), None
+        return Picture(label, missing=str(error).replace(f"{within}{os.sep}", "")), None
     size = image.size
     if image.width > width:
         image = image.resize((width, max(round(image.height * width / image.width), 1)), Image.Resampling.LANCZOS)

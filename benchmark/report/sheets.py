@@ -13,6 +13,7 @@ MEASURED, PUBLISHED, DIFFERENCE = "measured", "paper", "difference"
 ORIGINS = {PUBLISHED: "the paper's", DIFFERENCE: "difference"}
 ALL = "all"
 UNDEFINED = "–"
+MINUS = "−"
 _HIDDEN = ("mAP_low", "mAP_high")  # shown as the interval of mAP
 _NO_FACTS = ("ranked", "classes", "notes", "status")
 _TITLES = {
@@ -208,7 +209,7 @@ def _number(
     digits = 4 if name in metrics.IDS else 2
     if value is None:
         return Number(None, UNDEFINED)
-    text = f"{value:{'+' if row['origin'] == DIFFERENCE else ''}.{digits}f}"
+    text = f"{value:{'+' if row['origin'] == DIFFERENCE else ''}.{digits}f}".replace("-", MINUS)
     if row["origin"] != MEASURED:
         return Number(value, text)
     interval = spread = ""
@@ -297,7 +298,7 @@ def _is_number(text: str) -> bool:
 def _short(text: str) -> str:
     if not text:
         return UNDEFINED
-    return text if text.lstrip("+-").isdecimal() else f"{float(text):.4f}"
+    return text if text.lstrip("+-").isdecimal() else f"{float(text):.4f}".replace("-", MINUS)
 
 
 def _datasets(rows: Records) -> tuple[str, ...]:

@@ -27,7 +27,9 @@ def new_model(fusion: FusionConfig = FUSION) -> MoEFusion:
 def samples(count: int) -> list[Sample]:
     generator = torch.Generator().manual_seed(1)
     pairs = torch.rand(count, 2, 1, 33, 41, generator=generator)
-    return [Sample(infrared, visible, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long)) for infrared, visible in pairs]
+    return [
+        Sample(infrared, visible, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long)) for infrared, visible in pairs
+    ]
 
 
 def test_shares_are_those_of_each_sample_alone_in_evaluation():

@@ -222,6 +222,7 @@
       ...Object.entries(picture.scores).map(([name, value]) => element("span", {}, `${name} `, element("b", {}, value))),
     );
     const buttons = [...$("labels").children];
+    if (buttons.includes(document.activeElement)) buttons[state.picture].focus();
     buttons.forEach((button, other) => button.setAttribute("aria-pressed", String(other === state.picture)));
     $("labels").children[state.picture].scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
     measure();

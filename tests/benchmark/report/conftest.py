@@ -1,0 +1,104 @@
+"""A small run with every kind of file that the report reads, under names that would break a careless page."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import metrics
+from benchmark import record, stages, statistics, tables
+from benchmark.datasets.base import Box, Pair
+from benchmark.experiment import Experiment, MethodSettings
+from benchmark.store import Cell
+from metrics import pictures
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+QUOTED = "\"><script>alert(2)</script>'"
+TITLE = "A run </script><script>alert(3)</script> & more"
+SETS = (("M3FD", ("00001", "00002", "NA")), (HOSTILE, ("scene 'one' & \"two\"",)))
+METHODS = ("Infrared", "Visible", "Average", QUOTED, "Broken")
+RANKED = METHODS[2:4]
+WIDTH, HEIGHT = 160, 120
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[[Path], record.Record]:
+    return _make
+
+
+def _make(folder: Path) -> record.Record:
+    generator = np.random.default_rng(0)
+    parts, blocks = [], []
+    for title, names in SETS:
+        pairs = tuple(_pair(folder / "data" / str(len(parts)), name, generator) for name in names)
+        part = record.Part("folders", title, ("Car", "People"), pairs, "all of it", "f" * 64, ("one left out",))
+        parts.append(part)
+        rows = [_row(folder, part, label, generator) for label in METHODS]
+        blocks.append(tables.Block(title, len(pairs), part.fingerprint, part.split, rows))
+    methods = [MethodSettings(name=name) for name in ("infrared", "visible", "average")]
+    methods += [MethodSettings(name="average", label=label) for label in METHODS[3:]]
+    experiment = Experiment(TITLE, [], methods)
+    found = record.Record(experiment, METHODS, tuple(parts))
+    record.write(folder, found)
+    tables.table(blocks, experiment.score).to_csv(folder / "table1.csv", index=False)
+    summaries = [
+        statistics.summary(
+            block.dataset, {row.method: row.scores for row in block.rows if row.scores is not None}, RANKED
+        )
+        for block in blocks
+    ]
+    pd.concat(summaries).to_csv(folder / "table1_statistics.csv", index=False)
+    (folder / "figures").mkdir()
+    pictures.write(folder / "figures" / "detections_M3FD.png", np.full((40, 60, 3), 200, np.uint8))
+    pictures.write(folder / "figures" / "sweep_alpha_wide.png", np.full((10, 2000), 90, np.uint8))
+    (folder / "sweep_alpha.csv").write_text("dataset,setting,EN\nM3FD,alpha 1,6.5\nM3FD,alpha 10,\n")
+    (folder / "table3.csv").write_text(
+        "dataset,method,origin,car,person,mAP,mAP_low,mAP_high,AP,ranked,images,protocol,classes,notes,status\n"
+        "M3FD,Average,measured,61.5,40.25,50.875,48.1,53.2,30,True,3,paper,car; person,,done\n"
+        "M3FD,Average,paper,60,41,50.5,,,,,,,car; person,,\n"
+        "M3FD,Average,difference,1.5,-0.75,0.375,,,,,3,paper,car; person,,\n"
+    )
+    return found
+
+
+def _pair(folder: Path, name: str, generator: np.random.Generator) -> Pair:
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{len(list(folder.iterdir())):03d}"
+    infrared, visible = folder / f"{stem}_ir.png", folder / f"{stem}_vi.png"
+    pictures.write(infrared, _picture(generator))
+    pictures.write(visible, np.stack([_picture(generator)] * 3, axis=-1))
+    return Pair(name, infrared, visible, (Box(10, 20, 30, 60, "People"), Box(100, 60, 150, 100, "Car")))
+
+
+def _picture(generator: np.random.Generator) -> pictures.Picture:
+    coarse = generator.integers(0, 256, (HEIGHT // 20, WIDTH // 20), dtype=np.uint8)
+    fine = generator.integers(0, 64, (HEIGHT, WIDTH), dtype=np.uint8)
+    return np.kron(coarse // 2, np.ones((20, 20), np.uint8)) + fine
+
+
+def _row(folder: Path, part: record.Part, label: str, generator: np.random.Generator) -> tables.Row:
+    ranked = label not in METHODS[:2]
+    items = {pair.name: "0" * 64 for pair in part.pairs}
+    fuse, score = (Cell(folder, part.title, label, stage) for stage in ("fuse", "score"))
+    recipe = {
+        "method": "x",
+        "settings": {"weights": {"x.pth": "ab" * 32}, "official weights": ranked},
+        "code": "cd" * 32,
+    }
+    fuse.open(recipe, items, discard=lambda names: None)
+    if label == "Broken":
+        fuse.fail("ran out of <memory>")
+        return tables.Row(label, None, "ran out of <memory>", ranked)
+    for pair in part.pairs:
+        pictures.write(fuse.folder / f"{pair.name}.png", _picture(generator))
+    fuse.close()
+    values = generator.uniform(0.1, 9.0, (len(part.pairs), len(metrics.IDS)))
+    frame = pd.DataFrame(values, pd.Index([pair.name for pair in part.pairs], name="image"), list(metrics.IDS))
+    if not ranked:
+        frame["SCD"] = np.nan
+    score.open({"convention": "tang2022", "size": "native", "code": "ef" * 32}, items, discard=lambda names: None)
+    frame.to_csv(score.folder / stages.SCORES)
+    score.close()
+    return tables.Row(label, frame, ranked=ranked)
