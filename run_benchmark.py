@@ -208,7 +208,7 @@ class Report:
     """The run's folder, such as results/demo."""
 
     boxes: Path | None = None
-    """A CSV file with the boxes to zoom at: image,x0,y0,x1,y1, and dataset where the run has several; from the annotations when not given."""
+    """A CSV file with the boxes to zoom at: image,x0,y0,x1,y1, and dataset where the run has several."""
 
     scenes: int | None = None
     """How many scenes of a data set the gallery shows at most; 24 in all, or as many as fit, when not given."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from moefusion.config import Combine, Grid
 from moefusion.distributed import mean_over_processes
-
-Batch = TypeVar("Batch")
 
 _LEAST_DEVIATION = 1e-2  # of a gate's noise, so that it never dies out
 _MOMENTUM = 0.1  # of the running statistics of a gate's input: the last ten batches count most
@@ -202,24 +200,19 @@ class Mixture(nn.Module):
         """Return what every expert, picked or not, makes of its source: (N, experts, C, H, W)."""
         return torch.stack([expert(self._source(sources, i)) for i, expert in enumerate(self.experts)], dim=1)
 
-    def _source(self, sources: Sequence[Batch], expert: int) -> Batch:
+    def _source(self, sources: Sequence[Tensor], expert: int) -> Tensor:
         return sources[expert * len(sources) // len(self.experts)]
 
     def _combined(self, sources: Sequence[Tensor], gates: Tensor) -> Tensor:
         # The one wait for the device. Not `> 0`: a NaN must come out as a NaN.
         picked = (gates.detach() != 0).cpu()
-        # Not source[samples]: for each expert, its gradient would start as zeros of the whole batch's size.
-        single = [source.unbind() for source in sources]
         combined: Tensor | None = None
         for index, expert in enumerate(self.experts):
-            numbers = picked[:, index].nonzero().flatten()
-            if not len(numbers):
+            samples = picked[:, index].nonzero().flatten().to(gates.device)
+            if not len(samples):
                 continue
-            if len(numbers) == len(gates):
-                output = expert(self._source(sources, index))
-            else:
-                output = expert(torch.stack([self._source(single, index)[number] for number in numbers.tolist()]))
-            samples = numbers.to(gates.device)
+            source = self._source(sources, index)
+            output = expert(source if len(samples) == len(source) else source[samples])
             share = gates[samples, index, None, None, None]
             if self.combine == "linear":
                 term = share * output
