@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.tables import DIFFERENCE, MEASURED, PAPER, PUBLISHED, in_markdown, markdown_table, published
+from benchmark.latex import DIFFERENCE, MEASURED, PUBLISHED
+from benchmark.tables import PAPER, in_markdown, markdown_table, published
 from metrics.errors import InputError
 from metrics.pictures import write_bytes
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from benchmark import stages, tables
 from benchmark.experiment import MethodSettings, ScoreSettings
+from benchmark.latex import OTHER_WEIGHTS
 from benchmark.record import Part
 from benchmark.store import Cell
 from metrics.errors import InputError
@@ -63,5 +64,5 @@ def notes(part: Part, label: str, out: Path) -> list[str]:
     if train and train.status == "done":
         said += train.notes
     if fuse and fuse.recipe.get("settings", {}).get("official weights") is False:
-        said.append(tables.OTHER_WEIGHTS)
+        said.append(OTHER_WEIGHTS)
     return said

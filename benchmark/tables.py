@@ -5,29 +5,24 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from pylatexenc.latexencode import unicode_to_latex
 
 import metrics
+from benchmark import latex
 from benchmark.experiment import ScoreSettings
+from benchmark.latex import DIFFERENCE, MEASURED, OTHER_WEIGHTS, PUBLISHED, other_weights
 from benchmark.statistics import COLUMNS, summary
 from metrics.errors import InputError
 from metrics.pictures import write_bytes
-
-if TYPE_CHECKING:
-    from pandas.io.formats.style import Styler
 
 PAPER = Path(__file__).parents[1] / "results" / "paper"
 PAPER_CONVENTION = "tang2022"
 logging.getLogger("pylatexenc").setLevel(logging.ERROR)  # characters without a command are kept: XeLaTeX has them
 IDS = list(metrics.IDS)
-OTHER_WEIGHTS = "weights are not the authors' own"
-MEASURED, PUBLISHED, DIFFERENCE = "measured", "paper", "difference"
-# The paper's marks for the best, second and third, as CSS that pandas turns into \textbf and \color.
-_MARKS = ("font-weight: bold; color: red", "font-weight: bold; color: blue", "font-weight: bold; color: cyan")
 _DAGGER = r"\rlap{$^\dagger$}"  # without width, so that the digits stay below each other
 
 Number = Literal[1, 2]  # of the paper's table: the comparison of methods, or the ablations of MoE-Fusion
@@ -128,16 +123,8 @@ def published(number: int = 1) -> pd.DataFrame:
 
 
 def marks(table: pd.DataFrame) -> pd.DataFrame:
-    """Return 1, 2 or 3 where a measured value is the best, second or third of its data set's ranked methods, else 0.
-
-    Higher is better for all eight. Values that print alike, to four decimals, share their mark.
-    """
-    found = pd.DataFrame(0, index=table.index, columns=IDS)
-    competing = table[(table["origin"] == MEASURED) & (table["ranked"] == True)]  # noqa: E712  (an object column)
-    for _, group in competing.groupby("dataset"):
-        ranks = group[IDS].round(4).rank(ascending=False, method="min")
-        found.loc[group.index] = ranks.where(ranks <= 3, 0).fillna(0).astype(int)
-    return found
+    """Return 1, 2 or 3 where a measured value is the best, second or third of its data set's ranked methods, else 0."""
+    return latex.marks(table, IDS, 4)
 
 
 def to_latex(table: pd.DataFrame, title: str, statistics: pd.DataFrame | None = None, *, number: Number = 1) -> str:
@@ -154,38 +141,11 @@ def to_latex(table: pd.DataFrame, title: str, statistics: pd.DataFrame | None = 
         number: Of the table, for its label.
     """
     shown = table.reset_index(drop=True)
-    best = marks(shown)
-    style = pd.DataFrame("", index=shown.index, columns=IDS)
-    for rank, css in enumerate(_MARKS, start=1):
-        style = style.mask(best == rank, css)
-    foreign = shown["origin"] != MEASURED
-    style[foreign] = "color: gray; font-style: italic"
-
-    names = [
-        unicode_to_latex(method) if origin == MEASURED else rf"\textit{{{unicode_to_latex(method)} ({origin})}}"
-        for method, origin in zip(shown["method"], shown["origin"], strict=True)
-    ]
-    names = [f"{name} $^*$" if mark else name for name, mark in zip(names, _other_weights(shown), strict=True)]
-    sets = [unicode_to_latex(name) for name in shown["dataset"]]
     daggers = _not_worse(shown, statistics)
     body = pd.DataFrame({metric: _cells(shown, metric, daggers) for metric in IDS})
-    body.index = style.index = pd.MultiIndex.from_arrays([sets, names])  # unique: the origin is in the name
-    body.columns = style.columns = [f"{unicode_to_latex(metric)} $\\uparrow$" for metric in IDS]
-    styler: Styler = body.style.apply(lambda _: style, axis=None)
-    latex: str = styler.to_latex(
-        convert_css=True,
-        hrules=True,
-        clines="skip-last;data",
-        column_format="ll" + "r" * len(IDS),
-        multirow_align="t",
-        position="t",
-        position_float="centering",
-        caption=_caption(shown, title, compared=bool(daggers)),
-        label=f"tab:table{number}",
-    )
-    # The line under the last block would double the rule that ends the table.
-    before, _, after = latex.rpartition(f"\\cline{{1-{len(IDS) + 2}}}\n")
-    return "% needs \\usepackage{booktabs, multirow, xcolor}\n" + before + after
+    body.columns = pd.Index([f"{unicode_to_latex(metric)} $\\uparrow$" for metric in IDS])
+    caption = _caption(shown, title, compared=bool(daggers))
+    return latex.to_latex(shown, body, marks(shown), caption=caption, number=number)
 
 
 def write(
@@ -236,10 +196,6 @@ def in_markdown(text: object) -> str:
     return re.sub(r"([\\`*_|\[\]~])", r"\\\1", str(text).replace("&", "&amp;").replace("<", "&lt;"))
 
 
-def _other_weights(table: pd.DataFrame) -> "pd.Series[bool]":
-    return table["notes"].fillna("").str.contains(OTHER_WEIGHTS, regex=False)
-
-
 def _caption(table: pd.DataFrame, title: str, *, compared: bool) -> str:
     measured = table[table["origin"] == MEASURED].drop_duplicates("dataset")
     parts = [f"{title}. Metric convention {measured['convention'].iloc[0]}, size {measured['size'].iloc[0]}."]
@@ -253,7 +209,7 @@ def _caption(table: pd.DataFrame, title: str, *, compared: bool) -> str:
         parts.append("where several methods have it, none of them is best, whatever the means.")
     else:
         parts.append("A highest mean is not tested for being significantly higher.")
-    if _other_weights(table).any():
+    if other_weights(table).any():
         parts.append(f"* {OTHER_WEIGHTS}.")
     if (table["origin"] == PUBLISHED).any():
         parts.append("Grey rows are the paper's own numbers, on its own unpublished test split, not ours.")

@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,3 +14,14 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"no real pictures and golden outputs at {folder}; set IVIF_SHARED to their folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from threads, and on a busy machine their threads wait for each other."""
+    import torch  # not above: most tests need none
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

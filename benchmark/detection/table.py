@@ -3,23 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pylatexenc.latexencode import unicode_to_latex
 
+from benchmark import latex
 from benchmark.detection.average_precision import LEVEL, SUMMARY, Precision
-from benchmark.tables import DIFFERENCE, MEASURED, OTHER_WEIGHTS, PUBLISHED, published
+from benchmark.latex import DIFFERENCE, MEASURED, OTHER_WEIGHTS, PUBLISHED, other_weights
+from benchmark.tables import published
 from metrics.errors import InputError
 from metrics.pictures import write_bytes
 
-if TYPE_CHECKING:
-    from pandas.io.formats.style import Styler
-
 PAPER_PROTOCOL = "paper"
 MEAN, LOW, HIGH = "mAP", "mAP_low", "mAP_high"
-_MARKS = ("font-weight: bold; color: red", "font-weight: bold; color: blue", "font-weight: bold; color: cyan")
 _SEPARATOR = "; "
 
 
@@ -128,15 +126,9 @@ def table3(blocks: Sequence[Block]) -> pd.DataFrame:
 def marks(table: pd.DataFrame) -> pd.DataFrame:
     """Return 1, 2 or 3 where a measured AP is the best, second or third of its data set's ranked methods, else 0.
 
-    Columns: the classes and mAP. Values that print alike, to two decimals, share their mark.
+    Columns: the classes and mAP.
     """
-    columns = _columns(table)
-    found = pd.DataFrame(0, index=table.index, columns=columns)
-    competing = table[(table["origin"] == MEASURED) & (table["ranked"] == True)]  # noqa: E712  (an object column)
-    for _, group in competing.groupby("dataset"):
-        ranks = group[columns].round(2).rank(ascending=False, method="min")
-        found.loc[group.index] = ranks.where(ranks <= 3, 0).fillna(0).astype(int)
-    return found
+    return latex.marks(table, _columns(table), 2)
 
 
 def to_latex(table: pd.DataFrame, title: str) -> str:
@@ -147,40 +139,11 @@ def to_latex(table: pd.DataFrame, title: str) -> str:
     not have leaves its cell empty; "--" is absent from the test part, or failed.
     """
     shown = table.reset_index(drop=True)
-    columns, best = _columns(shown), marks(shown)
-    style = pd.DataFrame("", index=shown.index, columns=[*columns, "interval"])
-    for rank, css in enumerate(_MARKS, start=1):
-        style[columns] = style[columns].mask(best == rank, css)
-    style[shown["origin"] != MEASURED] = "color: gray; font-style: italic"
+    columns = _columns(shown)
     body = pd.DataFrame({column: _cells(shown, column) for column in columns})
     body["interval"] = [_interval(row) for row in shown.to_dict("records")]
-
-    names = [
-        unicode_to_latex(method) if origin == MEASURED else rf"\textit{{{unicode_to_latex(method)} ({origin})}}"
-        for method, origin in zip(shown["method"], shown["origin"], strict=True)
-    ]
-    names = [f"{name} $^*$" if mark else name for name, mark in zip(names, _other_weights(shown), strict=True)]
-    sets = [unicode_to_latex(name) for name in shown["dataset"]]
-    body.index = style.index = pd.MultiIndex.from_arrays([sets, names])  # unique: the origin is in the name
-    body.columns = style.columns = [
-        *(unicode_to_latex(column) for column in columns),
-        rf"{LEVEL:.0%}".replace("%", r"\%"),
-    ]
-    styler: Styler = body.style.apply(lambda _: style, axis=None)
-    latex: str = styler.to_latex(
-        convert_css=True,
-        hrules=True,
-        clines="skip-last;data",
-        column_format="ll" + "r" * body.shape[1],
-        multirow_align="t",
-        position="t",
-        position_float="centering",
-        caption=_caption(shown, title),
-        label="tab:table3",
-    )
-    # The line under the last block would double the rule that ends the table.
-    before, _, after = latex.rpartition(f"\\cline{{1-{body.shape[1] + 2}}}\n")
-    return "% needs \\usepackage{booktabs, multirow, xcolor}\n" + before + after
+    body.columns = pd.Index([*(unicode_to_latex(column) for column in columns), rf"{LEVEL:.0%}".replace("%", r"\%")])
+    return latex.to_latex(shown, body, marks(shown), caption=_caption(shown, title), number=3)
 
 
 def write(folder: Path, table: pd.DataFrame, title: str) -> None:
@@ -241,10 +204,6 @@ def _interval(row: dict[Any, Any]) -> str:
     return "" if pd.isna(row[LOW]) else f"{row[LOW]:.2f}--{row[HIGH]:.2f}"
 
 
-def _other_weights(table: pd.DataFrame) -> "pd.Series[bool]":
-    return table["notes"].fillna("").str.contains(OTHER_WEIGHTS, regex=False)
-
-
 def _caption(table: pd.DataFrame, title: str) -> str:
     measured = table[table["origin"] == MEASURED]
     parts = [f"{title}. Average precision at IoU 0.5 by COCO's rules, in percent; mAP is the mean over classes."]
@@ -258,7 +217,7 @@ def _caption(table: pd.DataFrame, title: str) -> str:
     parts.append("Best, second and third fusion method in bold red, blue and cyan; the sources infrared and visible")
     parts.append("are not ranked; -- is a class absent from the test part, which no mean counts, a failed method, or a")
     parts.append("difference of means over different classes.")
-    if _other_weights(table).any():
+    if other_weights(table).any():
         parts.append(f"* {OTHER_WEIGHTS}.")
     if (table["origin"] == PUBLISHED).any():
         parts.append("Grey rows are the paper's own numbers, by its own detector and fused pictures, not ours.")

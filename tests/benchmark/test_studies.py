@@ -1,11 +1,9 @@
 """Table 2 and the sweeps, trained for real on a few tiny scenes."""
 
 import io
-from collections.abc import Iterator
 
 import pandas as pd
 import pytest
-import torch
 from rich.console import Console
 
 import metrics
@@ -15,14 +13,7 @@ from benchmark.run import Options, Outcome, run, sweep
 from metrics.errors import InputError
 from moefusion import FusionConfig
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other cost more than these small networks gain."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
