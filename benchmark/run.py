@@ -203,7 +203,8 @@ class _Run:
         """Read the data sets, and record what was found."""
         found = [loaded for wanted in self.experiment.datasets if (loaded := self._loaded(wanted))]
         labels = tuple(label(method) for method in self.experiment.methods)
-        record.write(self.options.out, record.Record(self.experiment, labels, tuple(each.part for each in found)))
+        if not int(os.environ.get("RANK", "0")):  # or torchrun's first process, which writes for all
+            record.write(self.options.out, record.Record(self.experiment, labels, tuple(each.part for each in found)))
         return found
 
     def _loaded(self, wanted: DatasetSettings) -> Loaded | None:
