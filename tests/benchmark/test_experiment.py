@@ -19,7 +19,7 @@ def test_every_experiment_reads(name: str) -> None:
 
 
 def test_the_named_ones_are_there() -> None:
-    assert {"demo", "m3fd", "flir", "llvip", "msrs", "paper"} <= set(experiment.names())
+    assert {"demo", "m3fd", "flir", "llvip", "msrs", "all"} <= set(experiment.names())
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_unknown_experiments_list_the_known() -> None:
-    with pytest.raises(InputError, match="unknown experiment 'm3df'; known: demo, flir"):
+    with pytest.raises(InputError, match="unknown experiment 'm3df'; known: all, demo, flir"):
         experiment.read("m3df")
     with pytest.raises(InputError, match="unknown experiment '/etc/passwd'"):
         experiment.read("/etc/passwd")
