@@ -91,24 +91,33 @@ def folded(network: nn.Module) -> nn.Module:
     return network.to(memory_format=torch.channels_last)
 
 
-def striped(
-    network: Callable[[Tensor, Tensor], Tensor], infrared: Tensor, visible: Tensor, *, halo: int, rows: int = 64
+def tiled(
+    network: Callable[[Tensor, Tensor], Tensor],
+    infrared: Tensor,
+    visible: Tensor,
+    *,
+    halo: int,
+    side: int = 256,
 ) -> Tensor:
-    """Return network(infrared, visible), computed in stripes of rows so that memory stays small and in cache.
+    """Return network(infrared, visible), computed in tiles so that memory stays small and in the processor's cache.
 
     Args:
         network: Gives (N, C, H, W) for two tensors of that size.
         infrared, visible: (N, C, H, W).
         halo: How far a pixel of the output sees, in pixels.
-        rows: Height of a stripe.
+        side: Height and width of a tile, without its halo.
     """
-    height = infrared.shape[-2]
-    stripes = []
-    for top in range(0, height, rows):
-        low, high = max(0, top - halo), min(height, top + rows + halo)
-        stripe = network(infrared[..., low:high, :], visible[..., low:high, :])
-        stripes.append(stripe[..., top - low : min(top + rows, height) - low, :])
-    return torch.cat(stripes, dim=-2)
+    height, width = infrared.shape[-2:]
+    rows = []
+    for top in range(0, height, side):
+        tiles = []
+        for left in range(0, width, side):
+            upper, outer = max(0, top - halo), max(0, left - halo)
+            seen = (..., slice(upper, top + side + halo), slice(outer, left + side + halo))
+            tile = network(infrared[seen], visible[seen])
+            tiles.append(tile[..., top - upper :, left - outer :][..., :side, :side])
+        rows.append(torch.cat(tiles, dim=-1))
+    return torch.cat(rows, dim=-2)
 
 
 def enlarged(pictures: Tensor, least: int) -> Tensor:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from methods import tensorflow_checkpoint
-from methods.convolution import enlarged, striped
+from methods.convolution import enlarged, tiled
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.errors import InputError
@@ -151,8 +151,8 @@ class DenseFuse(NetworkMethod):
     def infer(self, infrared: Picture, visible: Picture) -> Tensor:
         """Return the decoder's output, (H, W): levels 0-255 for "pytorch", about 0-510 for the others."""
         bands = (enlarged(self.tensor(picture), 2) for picture in (infrared, visible))
-        # A pixel sees eight others each way, one a layer. Stripes of this height stay in the processor's cache.
-        fused = striped(self._fused, *bands, halo=8, rows=96)
+        # A pixel sees eight others each way, one a layer.
+        fused = tiled(self._fused, *bands, halo=8)
         return fused[0, 0, : infrared.shape[0], : infrared.shape[1]]
 
     def _fused(self, infrared: Tensor, visible: Tensor) -> Tensor:

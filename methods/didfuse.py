@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from methods.convolution import enlarged, folded, striped
+from methods.convolution import enlarged, folded, tiled
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.errors import InputError
@@ -80,7 +80,9 @@ class DIDFuseNetwork(nn.Module):
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """Return the fused picture, (N, 1, H, W) in (0, 1), of two pictures (N, 1, H, W) in [0, 1]."""
-        parts = [ours + theirs for ours, theirs in zip(self.encoder(infrared), self.encoder(visible), strict=True)]
+        parts = self.encoder(infrared)
+        for ours, theirs in zip(parts, self.encoder(visible), strict=True):
+            ours += theirs
         result: Tensor = self.decoder(*parts)
         return result
 
@@ -141,7 +143,7 @@ class DIDFuse(NetworkMethod):
         """Return the fused picture, (H, W) in (0, 1)."""
         bands = [enlarged(self.tensor(band) / 255, 2) for band in (infrared, visible)]
         height, width = infrared.shape
-        return striped(self.network, bands[0], bands[1], halo=DIDFuseNetwork.halo)[0, 0, :height, :width]
+        return tiled(self.network, bands[0], bands[1], halo=DIDFuseNetwork.halo)[0, 0, :height, :width]
 
     def picture(self, raw: NDArray[np.float32]) -> Picture:
         """Return levels 0-255, rounded."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
-from methods.convolution import composed, convolved, enlarged, striped
+from methods.convolution import composed, convolved, enlarged, tiled
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.pictures import Picture
@@ -173,7 +173,7 @@ class IFCNN(NetworkMethod):
         # A single row or column repeated gives the same output: the padding repeats it anyway.
         bands = [enlarged(self.tensor(band), 2) for band in (infrared, visible)]
         height, width = infrared.shape
-        return striped(self.network, bands[0], bands[1], halo=GreyIFCNN.halo)[0, :, :height, :width]
+        return tiled(self.network, bands[0], bands[1], halo=GreyIFCNN.halo)[0, :, :height, :width]
 
     def picture(self, raw: NDArray[np.float32]) -> Picture:
         """Return the grey of the denormalised, clipped and truncated RGB picture."""

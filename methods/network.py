@@ -1,9 +1,11 @@
 """Methods that are a neural network with published weights."""
 
+import ctypes
 import warnings
 import zipfile
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +19,8 @@ from methods.base import Method
 from methods.record import Record
 from metrics.errors import InputError
 from metrics.pictures import Picture
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 class NetworkMethod(Method):
@@ -33,6 +37,8 @@ class NetworkMethod(Method):
     def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
         super().__init__(variant=variant, weights=weights, device=device)
         self.device = usable_device(device)
+        if self.device.type == "cpu":
+            keep_memory()
         self.files = _weights.locate(self.name, self.record, self.variant, weights)
         self.network = self.load(self.files).to(self.device).eval().requires_grad_(False)
 
@@ -68,6 +74,18 @@ class NetworkMethod(Method):
             "weights": {name: _weights.sha256(path) for name, path in self.files.items()},
             "official weights": all(_weights.official(path, known[name]) for name, path in self.files.items()),
         }
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that it frees, where the C library is glibc; elsewhere nothing happens.
+
+    glibc gives every buffer above 32 MB back at once, and the next layer's comes as empty pages that the system
+    must clear: a quarter of the time of fusing a large picture.
+    """
+    with suppress(OSError, AttributeError):
+        glibc = ctypes.CDLL("libc.so.6")
+        glibc.mallopt(_M_MMAP_MAX, 0)
+        glibc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from methods import tensorflow_checkpoint
-from methods.convolution import enlarged, striped
+from methods.convolution import enlarged, tiled
 from methods.network import NetworkMethod, fill
 from methods.record import Record, WeightFile
 from metrics.pictures import Picture, grey
@@ -84,7 +84,7 @@ class PIAFusionNetwork(nn.Module):
         """Return the fused luma (N, 1, H, W) of infrared and luma (N, 1, H, W), scale 0-1; H and W at least 2."""
         infrared, visible = self.encoder(infrared, visible)
         # Maps of 256 channels at full size would fill the memory; a pixel sees four others each way, one a layer.
-        return striped(self._decoded, infrared, visible, halo=4, rows=240)
+        return tiled(self._decoded, infrared, visible, halo=4)
 
     def _decoded(self, infrared: Tensor, visible: Tensor) -> Tensor:
         picture: Tensor = self.decoder(torch.cat((visible, infrared), dim=1))

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import fuse_conv_bn_eval
 
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
@@ -174,6 +175,8 @@ class YDTR(NetworkMethod):
         (path,) = files.values()
         network = YDTRNetwork()
         fill(network, read_state(path), path)
+        layer = network.convInput.eval()
+        layer.conv, layer.bn = fuse_conv_bn_eval(layer.conv, layer.bn), nn.Identity()
         return network
 
     def infer(self, infrared: Picture, visible: Picture) -> Tensor:

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.convolution import Padding, composed, convolved, enlarged, folded, striped
+from methods.convolution import Padding, composed, convolved, enlarged, folded, tiled
 
 
 def _draw(*shape: int) -> Tensor:
@@ -51,15 +51,15 @@ def test_folding_keeps_the_output() -> None:
     torch.testing.assert_close(got, expected)
 
 
-@pytest.mark.parametrize("rows", [4, 7, 100])
-def test_stripes_agree_with_the_whole(rows: int) -> None:
+@pytest.mark.parametrize("side", [4, 7, 100])
+def test_tiles_agree_with_the_whole(side: int) -> None:
     kernel = _draw(1, 2, 5, 5)
 
     def network(infrared: Tensor, visible: Tensor) -> Tensor:
         return F.conv2d(F.pad(torch.cat((infrared, visible), 1), (2,) * 4, mode="replicate"), kernel)
 
-    infrared, visible = _draw(1, 1, 23, 6), _draw(1, 1, 23, 6).flip(2)
-    torch.testing.assert_close(striped(network, infrared, visible, halo=2, rows=rows), network(infrared, visible))
+    infrared, visible = _draw(1, 1, 23, 15), _draw(1, 1, 23, 15).flip(2)
+    torch.testing.assert_close(tiled(network, infrared, visible, halo=2, side=side), network(infrared, visible))
 
 
 def test_enlarged_repeats_the_last_row_and_column() -> None:

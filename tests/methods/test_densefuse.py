@@ -108,7 +108,7 @@ def test_official_names_and_shapes() -> None:
 
 
 @pytest.mark.parametrize("variant", DenseFuse.variants)
-@pytest.mark.parametrize("size", [(6, 7), (230, 5)])  # the higher one is fused in three stripes
+@pytest.mark.parametrize("size", [(6, 7), (270, 5)])  # the higher one is fused in two tiles
 def test_network_and_fusion(folder: Path, state: State, variant: str, size: tuple[int, int]) -> None:
     pictures = pair(*size)
     method = DenseFuse(variant=variant, weights=str(folder), device="cpu")
