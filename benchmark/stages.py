@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import math
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -253,6 +254,10 @@ def score(
             if made % _FLUSH == 0:
                 _write_rows(table, rows)
             progress(len(pairs) - len(missing) + made, len(pairs))
+    except InputError as error:
+        if str(error).startswith(f"{fused}{os.sep}"):
+            raise InputError(f"{error} If a run fused it, delete it: the next run fuses it anew.") from error
+        raise
     finally:
         _write_rows(table, rows)
     cell.close(notes=_undefined(rows[pair.name] for pair in pairs))

@@ -176,7 +176,7 @@ class YDTR(NetworkMethod):
         network = YDTRNetwork()
         fill(network, read_state(path), path)
         layer = network.convInput.eval()
-        layer.conv, layer.bn = fuse_conv_bn_eval(layer.conv, layer.bn), nn.Identity()
+        layer.conv, layer.bn = fuse_conv_bn_eval(layer.conv, layer.bn), nn.Identity()  # type: ignore[assignment]
         return network
 
     def infer(self, infrared: Picture, visible: Picture) -> Tensor:

@@ -139,7 +139,7 @@ def write(path: str | Path, picture: Picture) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that no reader ever sees half of it.
+    """Write a file under a temporary name and rename it: nobody ever sees half of it, not even after a power cut.
 
     Raises:
         InputError: The disk is full, or the folder cannot be written to.
@@ -149,6 +149,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # or a power cut could leave the name of a file without its content
             Path(temporary).chmod(0o644)
             Path(temporary).replace(path)
         except BaseException:

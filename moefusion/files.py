@@ -17,6 +17,8 @@ def written(path: Path, write: Callable[[str], object]) -> None:
     os.close(handle)
     try:
         write(temporary)
+        with Path(temporary).open("rb") as file:
+            os.fsync(file.fileno())  # or a power cut could leave the name of a file without its content
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:

@@ -140,11 +140,15 @@ def delete_fused(source: Path, fused: Path, table: Path) -> None:
     fused.unlink()
 
 
+def truncate_fused(source: Path, fused: Path, table: Path) -> None:
+    fused.write_bytes(fused.read_bytes()[:100])
+
+
 def truncate_table(source: Path, fused: Path, table: Path) -> None:
     table.write_bytes(table.read_bytes()[:-10])
 
 
-@pytest.mark.parametrize("change", [replace_source, delete_fused, truncate_table])
+@pytest.mark.parametrize("change", [replace_source, delete_fused, truncate_fused, truncate_table])
 def test_files_changed_between_runs(change: Change, scenes: Path, tmp_path: Path, call: Callable) -> None:
     data, out = shutil.copytree(scenes, tmp_path / "data"), tmp_path / "out"
     for verb in ("fuse", "score"):
@@ -156,6 +160,10 @@ def test_files_changed_between_runs(change: Change, scenes: Path, tmp_path: Path
     if change is delete_fused:
         assert status == 2
         assert "every pair needs its fused picture" in one_error(complaints)
+    if change is truncate_fused:
+        assert status == 2
+        assert "delete it: the next run fuses it anew" in one_error(complaints)
+        fused.unlink()
     assert call(command(data, out, methods=("average",))) == (0, [])
     fresh = tmp_path / "fresh"
     assert call(command(data, fresh, methods=("average",)))[0] == 0

@@ -1,15 +1,19 @@
-"""Kill -9 while MoE-Fusion or a detector is trained: after restarts models and tables are the undisturbed ones."""
+"""Kill -9 while models are trained, objects found, a sweep run, a report drawn: all is as in an undisturbed run."""
 
 import os
 import random
 import signal
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from benchmark.datasets import synthetic
+from benchmark.store import MANIFEST, Manifest
 from tests.faults.runs import SCRIPT, left_behind, start
 
 EXPERIMENT = """
@@ -28,7 +32,7 @@ global_gate_grid = [6, 8]
 backbone = "small"
 
 [train.training]
-epochs = 3
+epochs = 2
 batch = 2
 resize = [64, 96]
 workers = 0
@@ -37,19 +41,35 @@ checkpoint_steps = 1
 [detection]
 detector = "small"
 weights = "none"
-epochs = 3
+epochs = 2
 batch = 2
 warmup = 1
 workers = 0
 checkpoint_steps = 1
 score_threshold = 0.0
 """
-KILLS = 2
 
 
-def made(out: Path) -> dict[str, bytes]:
-    found = [*out.glob("table*.csv"), *out.rglob("model.safetensors"), *out.rglob("detections.json")]
-    return {str(path.relative_to(out)): path.read_bytes() for path in found}
+class Kill(NamedTuple):
+    """In which command; which files tell that its moment is near; how many more rows or files there may be then."""
+
+    verb: str
+    watched: str
+    most: int
+
+
+RUN, SWEEP, REPORT = "run", "sweep alpha", "report"
+KILLS = (
+    Kill(RUN, "cells/M3FD/MoE-Fusion/train/train.csv", 2),
+    Kill(RUN, "cells/M3FD/MoE-Fusion/train/train.csv", 2),
+    Kill(RUN, "cells/M3FD/infrared+visible/detector/train.csv", 2),
+    Kill(RUN, "cells/M3FD/infrared+visible/detector/train.csv", 2),
+    Kill(RUN, "cells/M3FD/*/detect/*.jsonl", 2),
+    Kill(SWEEP, "cells/M3FD/MoE-Fusion-alpha*/train/train.csv", 9),
+    Kill(SWEEP, "cells/M3FD/MoE-Fusion-alpha*/train/train.csv", 9),
+    Kill(REPORT, "figures/*", 4),
+    Kill(REPORT, "figures/*", 4),
+)
 
 
 @pytest.mark.slow
@@ -57,39 +77,64 @@ def test_killed_while_training(tmp_path: Path) -> None:
     synthetic.write(tmp_path / "data/M3FD", layout="m3fd", train=4, test=2, seed=4, size=(128, 96))
     (tmp_path / "killed.toml").write_text(EXPERIMENT)
 
-    def line(out: str) -> list[str]:
-        given = ["--data-root", str(tmp_path / "data"), "--out", str(tmp_path / out), "--workers", "1"]
-        return [sys.executable, str(SCRIPT), "run", str(tmp_path / "killed.toml"), *given]
+    def line(verb: str, out: Path) -> list[str]:
+        if verb == REPORT:
+            return [sys.executable, str(SCRIPT), verb, str(out)]
+        given = ["--data-root", str(tmp_path / "data"), "--out", str(out), "--workers", "1"]
+        return [sys.executable, str(SCRIPT), *verb.split(), str(tmp_path / "killed.toml"), *given]
 
-    whole = start(line("whole"), stdout=None)
-    assert whole.communicate(timeout=120)[1] == ""
-    assert whole.returncode == 0
+    whole, out = tmp_path / "whole", tmp_path / "killed"
+    draw, landed = random.Random(7), 0
+    with ThreadPoolExecutor() as beside:
+        undisturbed = beside.submit(lambda: [finish(line(verb, whole)) for verb in (RUN, SWEEP, REPORT)])
+        for verb in (RUN, SWEEP, REPORT):
+            for kill in [each for each in KILLS if each.verb == verb]:
+                landed += killed(line(verb, out), lambda kill=kill: progress(out, kill.watched), kill.most, draw)
+                assert not (out / "report.html").exists() or whole_page(out)
+            finish(line(verb, out))
+    undisturbed.result()
+    assert landed >= len(KILLS) - 1  # on a fast machine one may come too late
+    assert made(out) == made(whole)
+    assert {Path(name).name for name in made(out)} >= {"table1.csv", "table3.csv", "sweep_alpha.csv", "detections.json"}
+    assert whole_page(out)
+    assert left_behind(out) == []
+    manifests = [Manifest.model_validate_json(path.read_bytes()) for path in out.rglob(MANIFEST)]
+    assert {manifest.status for manifest in manifests} == {"done"}
 
-    draw, kills, logs = random.Random(7), 0, ("MoE-Fusion/train", "infrared+visible/detector")
-    while True:
-        process = start(line("killed"), stdout=None)
-        if kills < KILLS:
-            # The first half falls into the training of MoE-Fusion, the second into that of the detector.
-            log = tmp_path / "killed/cells/M3FD" / logs[2 * kills // KILLS] / "train.csv"
-            before, wanted = rows(log), draw.randrange(1, 3)
-            while process.poll() is None and rows(log) < before + wanted:
-                time.sleep(0.002)
-            time.sleep(draw.random() / 20)
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
-                kills += 1
-                continue
-        complaints = process.communicate(timeout=120)[1]
-        break
+
+def killed(line: list[str], progress: Callable[[], int], most: int, draw: random.Random) -> bool:
+    """Start a command and kill it soon after it has made some progress; return whether it lived so long."""
+    before, wanted, delay = progress(), draw.randint(1, most), draw.random() / 20
+    process = start(line, stdout=None)
+    while process.poll() is None and progress() < before + wanted:
+        time.sleep(0.002)
+    time.sleep(delay)
+    alive = process.poll() is None
+    if alive:
+        os.killpg(process.pid, signal.SIGKILL)
+    complaints = process.communicate()[1]
+    assert alive or (process.returncode, complaints) == (0, "")
+    return alive
+
+
+def finish(line: list[str]) -> None:
+    process = start(line, stdout=None)
+    complaints = process.communicate(timeout=120)[1]
     assert (process.returncode, complaints) == (0, "")
-    assert kills == KILLS
-    assert made(tmp_path / "killed") == made(tmp_path / "whole")
-    assert (
-        len(made(tmp_path / "whole")) == 7
-    )  # two tables and Table 1's statistics, two models, two lists of detections
-    assert left_behind(tmp_path / "killed") == []
 
 
-def rows(log: Path) -> int:
-    return log.read_bytes().count(b"\n") if log.is_file() else 0
+def progress(out: Path, watched: str) -> int:
+    """Return how many rows the watched journals have, or how many files there are of another kind."""
+    found = [path for path in out.glob(watched) if not path.name.startswith(".")]
+    return sum(path.read_bytes().count(b"\n") if path.suffix in (".csv", ".jsonl") else 1 for path in found)
+
+
+def made(out: Path) -> dict[str, bytes]:
+    """Return what the commands are for: tables, models, what was found, and the figures as pictures."""
+    found = [*out.glob("*.csv"), *out.rglob("model.safetensors"), *out.rglob("detections.json"), *out.rglob("*.png")]
+    return {str(path.relative_to(out)): path.read_bytes() for path in found}
+
+
+def whole_page(out: Path) -> bool:
+    """Return whether the report is there to its end."""
+    return (out / "report.html").read_text().rstrip().endswith("</html>")
