@@ -18,14 +18,19 @@ def workers_on(address: str | None, workers: int | None) -> Iterator[int | None]
 
     Args:
         address: The scheduler's, such as "tcp://host:8786"; None for this machine.
-        workers: Processes that were asked for; None for one a core, or for all of the cluster.
+        workers: Processes that were asked for; None for one a core. A cluster takes them all.
 
     Raises:
-        InputError: Dask is not installed, no scheduler answers, or the cluster has no workers.
+        InputError: Dask is not installed, no scheduler answers, the cluster has no workers, or fewer were asked for.
     """
     if address is None:
         yield workers
         return
+    if workers is not None:  # joblib would use them all
+        raise InputError(
+            f"--workers {workers} counts processes of this machine, and --cluster {address} uses all workers that the "
+            "scheduler has; leave --workers out, or start fewer `dask worker`."
+        )
     try:
         from dask.distributed import Client
     except ImportError as error:
@@ -43,4 +48,4 @@ def workers_on(address: str | None, workers: int | None) -> Iterator[int | None]
             raise InputError(f"--cluster {address}: the scheduler has no workers; start `dask worker {address}`")
         with parallel_config("dask", client=client):
             # One process would stay on this machine.
-            yield max(2, min(workers or cores, cores))
+            yield max(2, cores)

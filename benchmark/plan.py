@@ -10,6 +10,7 @@ from joblib import cpu_count
 
 import methods
 import metrics
+from benchmark import stages
 from benchmark.datasets.base import Pair
 from benchmark.experiment import MethodSettings, ScoreSettings
 from benchmark.record import Part
@@ -26,7 +27,7 @@ class Cost:
     Attributes:
         dataset, method: Which.
         pairs: How many pictures are to be made.
-        fuse, score: Seconds of work for all of them in one process.
+        fuse, score: Seconds for all of them, in the processes that work on them.
         size: Bytes that they take on the disk.
     """
 
@@ -38,7 +39,16 @@ class Cost:
     size: float
 
 
-def cost(part: Part, number: int, label: str, method: MethodSettings, score: ScoreSettings, device: str) -> Cost | None:
+def cost(
+    part: Part,
+    number: int,
+    label: str,
+    method: MethodSettings,
+    score: ScoreSettings,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+) -> Cost | None:
     """Return what a method costs on a data set, or None when it fails: its cell will say why.
 
     Args:
@@ -48,14 +58,17 @@ def cost(part: Part, number: int, label: str, method: MethodSettings, score: Sco
         method: What fuses.
         score: How it is scored.
         device: Where a network runs.
+        workers: Processes that fuse and score; None for one a core.
     """
     try:
         fuses = methods.create(method.name, variant=method.variant, weights=method.weights, device=device)
-        with TemporaryDirectory() as folder:
+        processes, threads = stages.division(fuses, workers)
+        with TemporaryDirectory() as folder, stages.limited(threads):
             for pair in part.pairs[:_TRIED]:
                 fusing, scoring, size = _tried(fuses, part.name, pair, Path(folder) / "fused.png", score)
     except Exception:  # whatever it is, the run itself meets it again, and reports it
         return None
+    fusing, scoring = fusing / processes, scoring / (workers or cpu_count())
     return Cost(part.title, label, number, fusing * number, scoring * number, size * number)
 
 
@@ -74,13 +87,14 @@ def _tried(
 def text(costs: Iterable[Cost], workers: int | None) -> str:
     """Return the plan in one line."""
     costs = list(costs)
-    processes = workers or cpu_count()
-    fuse, score = (sum(getattr(each, name) for each in costs) / processes for name in ("fuse", "score"))
+    pairs, size, fuse, score = (
+        sum(getattr(each, name) for each in costs) for name in ("pairs", "size", "fuse", "score")
+    )
     slowest = max(costs, key=lambda each: each.fuse)
     return (
-        f"plan: {sum(each.pairs for each in costs):,} pictures, about {_duration(fuse + score)} on {processes} "
-        f"processes (fuse {_duration(fuse)}, of it {slowest.method} {_duration(slowest.fuse / processes)}; "
-        f"score {_duration(score)}) and {sum(each.size for each in costs) / 1e9:.1f} GB"
+        f"plan: {pairs:,} pictures, about {_duration(fuse + score)} on {workers or cpu_count()} processes "
+        f"(fuse {_duration(fuse)}, of it {slowest.method} {_duration(slowest.fuse)}; score {_duration(score)}) "
+        f"and {size / 1e9:.1f} GB"
     )
 
 

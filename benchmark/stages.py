@@ -111,16 +111,11 @@ def _fused(
     *,
     recipe: str,
 ) -> Iterator[InputError | MethodError | None]:
-    """Fuse pairs as they come, in this process or in several.
-
-    A network stays in this process, whose threads it uses as it likes: in each of several it would take torch's
-    seconds to load and its memory again, and joblib replaces workers that grow so. A cluster's workers take it.
-    """
-    network = _is_network(method)
-    on_cluster = getattr(get_active_backend()[0], "client", None) is not None
-    processes = 1 if network and not on_cluster else min(workers or cpu_count(), len(pairs))
+    """Fuse pairs as they come, in this process or in several."""
+    processes, threads = division(method, workers)
+    processes = min(processes, len(pairs))
     if processes <= 1:
-        with _threads(None if network else 1):
+        with limited(threads):
             for pair in pairs:
                 yield _fuse_pair(method, dataset, pair, path[pair.name])
         return
@@ -128,6 +123,16 @@ def _fused(
     yield from Parallel(n_jobs=processes, return_as="generator_unordered")(
         delayed(_fuse_in_worker)(settings, device, recipe, dataset, pair, path[pair.name]) for pair in pairs
     )
+
+
+def division(method: methods.Method, workers: int | None) -> tuple[int, int | None]:
+    """Return how many processes fuse by a method, of `workers` or of one a core, and the threads that each may use.
+
+    A network stays in this process, whose threads it uses as it likes (None): in each of several it would take torch's
+    seconds to load and its memory again, and joblib replaces workers that grow so. A cluster's workers take it.
+    """
+    on_cluster = getattr(get_active_backend()[0], "client", None) is not None
+    return (1, None) if _is_network(method) and not on_cluster else (workers or cpu_count(), 1)
 
 
 def _is_network(method: methods.Method) -> bool:
@@ -163,7 +168,7 @@ def _fuse_in_worker(
         method = _worker_method(settings.name, settings.variant, settings.weights, device, recipe)
     except InputError as error:
         return error
-    with _threads(1):
+    with limited(1):
         return _fuse_pair(method, dataset, pair, path)
 
 
@@ -185,7 +190,7 @@ def _worker_method(name: str, variant: str | None, weights: str | None, device: 
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def limited(count: int | None) -> Iterator[None]:
     """Limit the threads of OpenCV, and of torch where it is loaded: the processes already keep all cores busy."""
     torch = sys.modules.get("torch")
     before = cv2.getNumThreads(), torch.get_num_threads() if torch else 0

@@ -106,14 +106,14 @@ class Work:
         ]
         if sum(number for *_, number in missing) < plan.WORTH:
             return
-        score, device = self.experiment.score, self.options.device
+        score, device, workers = self.experiment.score, self.options.device, self.options.workers
         costs = [
             cost
             for part, entry, number in missing
-            if (cost := plan.cost(part, number, entry.label, entry.method, score, device))
+            if (cost := plan.cost(part, number, entry.label, entry.method, score, device=device, workers=workers))
         ]
         if costs:
-            self.board.console.print(plan.text(costs, self.options.workers), markup=False, soft_wrap=True)
+            self.board.console.print(plan.text(costs, workers), markup=False, soft_wrap=True)
 
     def _missing(self, part: Part, entry: Entry) -> int:
         if self.options.redo:

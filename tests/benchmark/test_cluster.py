@@ -98,3 +98,8 @@ def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch:
     wanted = experiment.read("demo")
     with pytest.raises(InputError, match="no Dask scheduler answers there"):
         run(wanted, Options(out=tmp_path, cluster="tcp://127.0.0.1:9"), console=Console(file=io.StringIO()))
+
+
+def test_a_cluster_is_not_limited_by_workers(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--workers 2 counts .* leave --workers out"):
+        run(experiment.read("demo"), Options(out=tmp_path, cluster="tcp://127.0.0.1:9", workers=2))
