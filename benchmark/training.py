@@ -100,9 +100,7 @@ def train(
         model = moefusion.MoEFusion(fusion, detector, len(classes))
         moefusion.train(model, PairSamples(pairs, classes), cell.folder, training, resume=True, device=device)
     except ValueError as error:
-        # A DataLoader's worker raises the error anew with its whole traceback as the message; the last line is ours.
-        said = str(error).strip().splitlines()[-1]
-        raise InputError(said.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")) from error
+        raise InputError(str(error)) from error
     if first:
         cell.close(notes=[_said(training, len(pairs))])
     return True

@@ -1,12 +1,16 @@
 """What a model trains on: samples from any data set, brought to one size, in an order that a seed fixes."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
+
+Item = TypeVar("Item")
+Collated = TypeVar("Collated")
 
 
 class Sample(NamedTuple):
@@ -50,14 +54,6 @@ class Batch(NamedTuple):
         )
 
 
-class SampleError(ValueError):
-    """A sample that cannot be trained on; its message is one line."""
-
-    def __init__(self, message: str) -> None:
-        # A DataLoader's worker raises the error anew with its whole traceback as the message.
-        super().__init__(message.strip().splitlines()[-1].partition("SampleError: ")[2] or message)
-
-
 class PreparedSamples(Dataset[Sample]):
     """A data set whose samples are checked and brought to one size."""
 
@@ -74,12 +70,12 @@ class PreparedSamples(Dataset[Sample]):
         """Return a sample.
 
         Raises:
-            SampleError: It cannot be trained on.
+            ValueError: It cannot be trained on.
         """
         sample = self.data[index]
         wrong = _wrong(sample, self.classes)
         if wrong:
-            raise SampleError(f"sample {index}: {wrong}")
+            raise ValueError(f"sample {index}: {wrong}")
         infrared, visible, boxes, labels = sample
         sample = Sample(infrared.float(), visible.float(), boxes.float(), labels.long())
         return sample if self.size is None else resize(sample, self.size)
@@ -102,17 +98,75 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Return samples as one batch.
 
     Raises:
-        SampleError: Their sizes differ.
+        ValueError: Their sizes differ.
     """
     sizes = {tuple(sample.infrared.shape[1:]) for sample in samples}
     if len(sizes) > 1:
-        raise SampleError(f"images of one batch: expected one size, got {sorted(sizes)}. Set TrainingConfig.resize.")
+        raise ValueError(f"images of one batch: expected one size, got {sorted(sizes)}. Set TrainingConfig.resize.")
     return Batch(
         torch.stack([sample.infrared for sample in samples]),
         torch.stack([sample.visible for sample in samples]),
         [sample.boxes for sample in samples],
         [sample.labels for sample in samples],
     )
+
+
+def load_batches(
+    data: Dataset[Item],
+    batches: list[list[int]],
+    collate: Callable[[list[Item]], Collated],
+    *,
+    workers: int,
+    pin_memory: bool,
+) -> Iterator[Collated]:
+    """Yield batches in their order.
+
+    Args:
+        data: The items.
+        batches: The indices of each batch's items.
+        collate: Makes a batch of them.
+        workers: Processes that load; 0 loads in this one.
+        pin_memory: Put the batches where a GPU fetches them faster.
+
+    Raises:
+        ValueError: As the data or `collate` raises it, from a worker as well.
+    """
+    # From a worker a raised error would come with its whole traceback as the message, and in a reference cycle with
+    # the loader's iterator, which waits five seconds for its workers when the garbage collector finds it.
+    loader: DataLoader[Item | ValueError] = DataLoader(
+        _Caught(data),
+        batch_sampler=batches,
+        collate_fn=partial(_collated, collate),
+        num_workers=workers,
+        pin_memory=pin_memory,
+    )
+    for batch in loader:
+        if isinstance(batch, ValueError):
+            raise batch
+        yield batch
+
+
+class _Caught(Dataset[Item | ValueError]):
+    """A data set with the ValueErrors that items raise in their place."""
+
+    def __init__(self, data: Dataset[Item]) -> None:
+        self.data = data
+
+    def __getitem__(self, index: int) -> Item | ValueError:
+        try:
+            return self.data[index]
+        except ValueError as error:
+            return error
+
+
+def _collated(collate: Callable[[list[Item]], Collated], items: list[Item | ValueError]) -> Collated | ValueError:
+    for item in items:
+        if isinstance(item, ValueError):
+            return item
+    try:
+        return collate(items)  # type: ignore[arg-type]  # no error is among them
+    except ValueError as error:
+        return error
 
 
 def epoch_order(samples: int, batch: int, *, repeat: int, seed: int) -> Tensor:

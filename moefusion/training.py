@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
 from moefusion.checkpoints import (
     fill_model,
@@ -22,7 +21,7 @@ from moefusion.checkpoints import (
     save_checkpoint,
     trained_weights,
 )
-from moefusion.data import Batch, PreparedSamples, Samples, collate, epoch_order
+from moefusion.data import Batch, PreparedSamples, Samples, collate, epoch_order, load_batches
 from moefusion.distributed import mean_over_processes, processes, rank, usable_device, world_size
 from moefusion.journal import Journal
 from moefusion.model import MoEFusion, TrainingLosses
@@ -148,16 +147,12 @@ class _Run:
         }
         return {name: each.chunk(world_size())[rank()].to(self.device) for name, each in draws.items()}
 
-    def _batches(self, epoch: int) -> Iterable[Batch]:
+    def _batches(self, epoch: int) -> Iterator[Batch]:
         config = self.config
         order = epoch_order(len(self.data), config.batch, repeat=config.repeat, seed=_seed(config.seed, "order", epoch))
         left = order[self.step - epoch * self.epoch_steps :].chunk(world_size(), dim=1)[rank()]
-        return DataLoader(
-            self.data,
-            batch_sampler=left.tolist(),
-            collate_fn=collate,
-            num_workers=config.workers,
-            pin_memory=self.device.type == "cuda",
+        return load_batches(
+            self.data, left.tolist(), collate, workers=config.workers, pin_memory=self.device.type == "cuda"
         )
 
     def _check(self, values: Mapping[str, float], epoch: int) -> None:

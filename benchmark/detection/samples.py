@@ -125,7 +125,7 @@ def target(boxes: Iterable[Box], classes: Sequence[str], size: tuple[int, int]) 
     )
 
 
-class Samples(torch.utils.data.Dataset[Sample | InputError]):
+class Samples(torch.utils.data.Dataset[Sample]):
     """Examples as a detector trains on them; pictures without boxes stay, as negatives."""
 
     def __init__(self, examples: Sequence[Example], classes: Sequence[str], colour: Colour) -> None:
@@ -134,14 +134,12 @@ class Samples(torch.utils.data.Dataset[Sample | InputError]):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> Sample | InputError:
-        """Return a picture, float32 (3, H, W) in [0, 1], and its target; or the error that stands in for them.
+    def __getitem__(self, index: int) -> Sample:
+        """Return a picture, float32 (3, H, W) in [0, 1], and its target.
 
-        A DataLoader's worker would give a raised error's whole traceback as its message.
+        Raises:
+            InputError: As `seen` and `target` raise it.
         """
         example = self.examples[index]
-        try:
-            shown = seen(example, self.colour)
-            return shown, target(example.boxes, self.classes, (shown.shape[2], shown.shape[1]))
-        except InputError as error:
-            return error
+        shown = seen(example, self.colour)
+        return shown, target(example.boxes, self.classes, (shown.shape[2], shown.shape[1]))

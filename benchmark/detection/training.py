@@ -16,14 +16,13 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from benchmark.detection.detectors import build
 from benchmark.detection.samples import Example, Sample, Samples, Target
 from benchmark.detection.settings import WITHOUT_EFFECT, DetectionSettings
 from metrics import pictures
 from metrics.errors import InputError
-from moefusion.data import epoch_order
+from moefusion.data import epoch_order, load_batches
 from moefusion.distributed import usable_device
 from moefusion.files import written
 
@@ -194,7 +193,7 @@ class _Run:
         return {**of_proposals, **of_boxes}
 
     def _batches(self) -> Iterator[list[Sample]]:
-        """Yield what is left of all epochs' batches; each epoch is a shuffle of its own."""
+        """Return what is left of all epochs' batches; each epoch is a shuffle of its own."""
         settings = self.settings
         order = [
             batch
@@ -203,18 +202,13 @@ class _Run:
                 len(self.data), settings.batch, repeat=1, seed=_seed(settings.seed, "order", epoch)
             ).tolist()
         ]
-        loader = DataLoader(
+        return load_batches(
             self.data,
-            batch_sampler=order[self.step :],
-            collate_fn=list,  # the pictures' sizes differ
-            num_workers=settings.workers,
+            order[self.step :],
+            list,  # the pictures' sizes differ
+            workers=settings.workers,
             pin_memory=self.device.type == "cuda",
         )
-        for batch in loader:
-            for sample in batch:
-                if isinstance(sample, InputError):
-                    raise sample
-            yield batch
 
     def _check(self, values: Mapping[str, float]) -> None:
         if not all(math.isfinite(value) for value in values.values()):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -355,6 +356,7 @@ def test_an_error_in_a_loading_process_stays_one_line(tmp_path):
     with pytest.raises(ValueError, match="^sample 1: labels: expected") as refusal:
         run(bad, tmp_path, replace(QUICK, workers=1))
     assert "\n" not in str(refusal.value)
+    assert multiprocessing.active_children() == []  # although the error's traceback is still held
 
 
 def test_sizes_that_differ_need_resize():

@@ -94,5 +94,5 @@ def test_samples(tmp_path: Path) -> None:
     assert wanted["labels"].shape == (0,)
     assert torch.equal(data[1][0], torch.from_numpy(VISIBLE).permute(2, 0, 1).float() / 255)
     assert (data[2][0] * 255).round().permute(1, 2, 0).numpy() == pytest.approx(picture(GREY, VISIBLE, "chroma"))
-    assert isinstance(data[3], InputError)
-    assert "gone.png is not there" in str(data[3])
+    with pytest.raises(InputError, match="gone.png is not there"):
+        data[3]
