@@ -156,7 +156,7 @@ class _Caught(Dataset[Item | ValueError]):
         try:
             return self.data[index]
         except ValueError as error:
-            return error
+            return _bare(error)
 
 
 def _collated(collate: Callable[[list[Item]], Collated], items: list[Item | ValueError]) -> Collated | ValueError:
@@ -166,7 +166,17 @@ def _collated(collate: Callable[[list[Item]], Collated], items: list[Item | Valu
     try:
         return collate(items)  # type: ignore[arg-type]  # no error is among them
     except ValueError as error:
-        return error
+        return _bare(error)
+
+
+def _bare(error: ValueError) -> ValueError:
+    """Return the error without its tracebacks.
+
+    Where tblib is in use, as Dask does, tracebacks travel with an error, and once read back they hold the frames that
+    read them: those of the loader's iterator, which would then live as long as the error.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def epoch_order(samples: int, batch: int, *, repeat: int, seed: int) -> Tensor:
