@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from joblib import cpu_count
 
 import methods
 import metrics
-from benchmark import stages
+from benchmark import lookahead, stages
 from benchmark.datasets.base import Pair
 from benchmark.experiment import MethodSettings, ScoreSettings
 from benchmark.record import Part
@@ -65,23 +66,35 @@ def cost(
         processes, threads = stages.division(fuses, workers)
         with TemporaryDirectory() as folder, stages.limited(threads):
             for pair in part.pairs[:_TRIED]:
-                fusing, scoring, size = _tried(fuses, part.name, pair, Path(folder) / "fused.png", score)
+                tried = _tried(fuses, part.name, pair, Path(folder) / "fused.png", score)
     except Exception:  # whatever it is, the run itself meets it again, and reports it
         return None
-    fusing, scoring = fusing / processes, scoring / (workers or cpu_count())
-    return Cost(part.title, label, number, fusing * number, scoring * number, size * number)
+    beside = lookahead.threads(workers) if threads is None else processes
+    fusing = tried.fusing / processes + tried.files / beside
+    scoring = tried.scoring / (workers or cpu_count())
+    return Cost(part.title, label, number, fusing * number, scoring * number, tried.size * number)
 
 
-def _tried(
-    method: methods.Method, dataset: str, pair: Pair, fused: Path, score: ScoreSettings
-) -> tuple[float, float, int]:
-    """Return the seconds that fusing and scoring a pair take, and the fused picture's bytes."""
+class _Tried(NamedTuple):
+    """The seconds that one pair takes: reading it and writing its picture, fusing, scoring; and the picture's bytes."""
+
+    files: float
+    fusing: float
+    scoring: float
+    size: int
+
+
+def _tried(method: methods.Method, dataset: str, pair: Pair, path: Path, score: ScoreSettings) -> _Tried:
     began = time.perf_counter()
     infrared, visible = pictures.read(pair.infrared), pictures.read(pair.visible)
-    pictures.write(fused, method.fuse_named(dataset, pair.name, infrared, visible))
-    between = time.perf_counter()
-    metrics.evaluate_files(pair.infrared, pair.visible, fused, convention=score.convention, size=score.pixels)
-    return between - began, time.perf_counter() - between, fused.stat().st_size
+    read = time.perf_counter()
+    picture = method.fuse_named(dataset, pair.name, infrared, visible)
+    fused = time.perf_counter()
+    pictures.write(path, picture)
+    written = time.perf_counter()
+    metrics.evaluate_files(pair.infrared, pair.visible, path, convention=score.convention, size=score.pixels)
+    scored = time.perf_counter()
+    return _Tried(read - began + written - fused, fused - read, scored - written, path.stat().st_size)
 
 
 def text(costs: Iterable[Cost], workers: int | None) -> str:

@@ -25,10 +25,12 @@ import methods
 import metrics
 from benchmark.datasets.base import Pair
 from benchmark.experiment import MethodSettings, ScoreSettings
+from benchmark.lookahead import lookahead
 from benchmark.store import Cell, digest
 from metrics import pictures
 from metrics.errors import InputError
 from metrics.opencv import cv2
+from metrics.pictures import Picture
 
 Progress = Callable[[int, int], None]
 SCORES = "scores.csv"
@@ -56,7 +58,7 @@ def fuse(
         cell: Where to; pictures that are there and still hold are kept.
         notes: On the pairs, for the cell's manifest.
         device: Where a network runs.
-        workers: Processes that fuse, where the method is no network; None for one a core.
+        workers: Processes that fuse, or threads that read and write beside a network; None for one a core.
         redo: Make every picture again.
         progress: Called with (finished, all) after each pair.
 
@@ -114,6 +116,9 @@ def _fused(
     """Fuse pairs as they come, in this process or in several."""
     processes, threads = division(method, workers)
     processes = min(processes, len(pairs))
+    if threads is None:
+        yield from _fused_here(method, dataset, pairs, path, workers)
+        return
     if processes <= 1:
         with limited(threads):
             for pair in pairs:
@@ -139,21 +144,46 @@ def _is_network(method: methods.Method) -> bool:
     return hasattr(method, "device") or "torch" in vars(sys.modules[type(method).__module__])
 
 
+def _fused_here(
+    method: methods.Method, dataset: str, pairs: Sequence[Pair], path: Mapping[str, Path], workers: int | None
+) -> Iterator[None]:
+    """Fuse in this thread; beside it the next pairs are read and the last pictures written, or a GPU would wait."""
+
+    def read(pair: Pair) -> tuple[Pair, Picture, Picture]:
+        return pair, *_read(pair)
+
+    def write(made: tuple[Path, Picture]) -> None:
+        pictures.write(*made)
+
+    fused = (
+        (path[pair.name], _fuse(method, dataset, pair, infrared, visible))
+        for pair, infrared, visible in lookahead(read, pairs, workers)
+    )
+    yield from lookahead(write, fused, workers)
+
+
 def _fuse_pair(method: methods.Method, dataset: str, pair: Pair, path: Path) -> InputError | MethodError | None:
     """Write a pair's fused picture; return what was wrong, for not every exception comes through between processes."""
     try:
-        infrared, visible = pictures.read(pair.infrared), pictures.read(pair.visible)
-        pair.require_unchanged()
-        try:
-            fused = method.fuse_named(dataset, pair.name, infrared, visible)
-        except InputError as error:
-            raise InputError(f"{pair.infrared}: {error}") from error
-        pictures.write(path, fused)
+        pictures.write(path, _fuse(method, dataset, pair, *_read(pair)))
     except InputError as error:
         return error
     except Exception as error:  # a method of somebody's own may raise anything
         return MethodError(one_line(error), traceback.format_exc())
     return None
+
+
+def _read(pair: Pair) -> tuple[Picture, Picture]:
+    infrared, visible = pictures.read(pair.infrared), pictures.read(pair.visible)
+    pair.require_unchanged()
+    return infrared, visible
+
+
+def _fuse(method: methods.Method, dataset: str, pair: Pair, infrared: Picture, visible: Picture) -> Picture:
+    try:
+        return method.fuse_named(dataset, pair.name, infrared, visible)
+    except InputError as error:
+        raise InputError(f"{pair.infrared}: {error}") from error
 
 
 def one_line(error: Exception) -> str:

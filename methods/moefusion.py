@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import moefusion
 from methods.base import Method
-from methods.network import usable_device
+from methods.network import exact, usable_device
 from methods.weights import sha256
 from metrics.errors import InputError
 from metrics.pictures import Picture
@@ -42,7 +42,7 @@ class MoEFusion(Method):
             torch.from_numpy(np.ascontiguousarray(band)).to(self.device).float()[None, None] / 255
             for band in (infrared, visible)
         )
-        with torch.inference_mode():
+        with torch.inference_mode(), exact():
             fused: NDArray[np.float32] = self.model(*bands).fused[0, 0].cpu().numpy()
         return fused * np.float32(255)
 

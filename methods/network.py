@@ -5,7 +5,7 @@ import warnings
 import zipfile
 from abc import abstractmethod
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,8 +56,7 @@ class NetworkMethod(Method):
 
     def forward(self, infrared: Picture, visible: Picture) -> NDArray[np.float32]:
         """Return the network's own output as an array."""
-        # TF32, cuDNN's default on a GPU, rounds to ten bits: not the published outputs any more.
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        with torch.inference_mode(), exact():
             raw: NDArray[np.float32] = self.infer(infrared, visible).float().cpu().numpy()
         return raw
 
@@ -74,6 +73,15 @@ class NetworkMethod(Method):
             "weights": {name: _weights.sha256(path) for name, path in self.files.items()},
             "official weights": all(_weights.official(path, known[name]) for name, path in self.files.items()),
         }
+
+
+def exact() -> AbstractContextManager[None]:
+    """Return a context in which a GPU gives what a CPU gives, to float32's rounding, and the same each time.
+
+    cuDNN's default on a GPU is TF32, which rounds to ten bits: not the published outputs any more.
+    """
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    return flags
 
 
 def keep_memory() -> None:

@@ -23,7 +23,7 @@ from metrics.pictures import Picture
 _TILE = 224
 _WINDOW = 7
 _CHANNELS = 96
-_AT_ONCE = 128  # windows: their widest layer is 10 MB, which a processor's cache holds
+_AT_ONCE = 128  # windows, on a CPU: their widest layer is 10 MB, which its cache holds; a GPU takes a tile's
 
 
 class SwinFuseNetwork(nn.Module):
@@ -68,7 +68,7 @@ class SwinFuseNetwork(nn.Module):
         """Return the features of every pixel, (N * 49, 96), for windows of pixels, (N, 49)."""
         weight, bias = _flat(self.patch_embed["proj"])
         encoded = []
-        for some in windows.split(_AT_ONCE):
+        for some in windows.split(_AT_ONCE if windows.device.type == "cpu" else _TILE**2 // _WINDOW**2):
             features = self.patch_embed["norm"](some[:, :, None] * weight + bias)
             for stage in (self.EN1_0, self.EN2_0, self.EN3_0):
                 features = stage(features)

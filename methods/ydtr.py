@@ -20,7 +20,8 @@ from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.pictures import Picture
 
-_TOKENS = 4096  # at a time: their widest layer is 4 MB, which a processor's cache holds
+# Tokens at a time: 4 MB in their widest layer, which a processor's cache holds; a GPU is idle between small pieces.
+_TOKENS, _TOKENS_ON_GPU = 1 << 12, 1 << 18
 _REPOSITORY = "https://github.com/tthinking/YDTR"
 _COMMIT = "b1f01b4ba7b2f40e4fcaec620f29640960db7e98"
 
@@ -100,7 +101,7 @@ class Transformer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the transformed features, (N, 64, H, W), in the place of the input where its memory allows."""
         tokens = features.reshape(-1, 64)
-        for some in tokens.split(_TOKENS):
+        for some in tokens.split(_TOKENS if tokens.device.type == "cpu" else _TOKENS_ON_GPU):
             for block in self.blocks:
                 block(some)
         return tokens.view(features.shape)

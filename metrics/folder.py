@@ -1,5 +1,7 @@
 """Scores of a folder of fused pictures."""
 
+import atexit
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -85,6 +87,17 @@ def evaluate_triples(
         delayed(score)(*triple) for triple in triples
     )
     return scores
+
+
+@atexit.register
+def _await_feeders() -> None:
+    """Wait for the threads that feed joblib's workers, which end when told so, before this runs.
+
+    Nobody else waits for them, and one cut off in its clean-up has joblib's tracker warn of a leaked semaphore.
+    """
+    for thread in threading.enumerate():
+        if thread.name == "QueueFeederThread":
+            thread.join(1)
 
 
 def _require_options(convention: str, size: tuple[int, int] | None, workers: int | None) -> None:

@@ -35,13 +35,15 @@ def processes(device: torch.device) -> Iterator[None]:
 
 
 def usable_device(name: str) -> torch.device:
-    """Return the device of a name; "auto" is this process's GPU, or the CPU where there is none.
+    """Return the device of a name; "auto" is this process's GPU, as "cuda" is, or the CPU where there is none.
 
     Raises:
         ValueError: It cannot be used.
     """
-    if name == "auto":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    elif name == "auto":
+        name = "cpu"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

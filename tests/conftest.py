@@ -25,3 +25,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    """Where a network runs: on the CPU, and again on a GPU where there is one."""
+    if request.param != "cpu":
+        import torch  # not above: most tests need none
+
+        if not torch.cuda.is_available():
+            pytest.skip("no GPU here")
+    return str(request.param)

@@ -1,6 +1,7 @@
 """Running a detector over pictures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ import torch
 from torch import nn
 
 from benchmark.detection.found import Detections
-from benchmark.detection.samples import Example, seen
+from benchmark.detection.samples import Example, seen, tensor
 from benchmark.detection.settings import DetectionSettings
+from benchmark.lookahead import lookahead
+from methods.network import exact
 from metrics.errors import InputError
 from moefusion.distributed import usable_device
 
@@ -21,16 +24,14 @@ def detect(
     settings: DetectionSettings,
     *,
     device: str = "auto",
-    progress: Callable[[int, int], None] = lambda done, of: None,
-) -> list[Detections]:
-    """Return what a detector finds in each picture, best first; the same whenever the same machine is asked.
+) -> Iterator[Detections]:
+    """Yield what a detector finds in each picture, best first; the same whenever the same machine is asked.
 
     Args:
         model: A trained detector; it stays in evaluation mode.
         examples: The pictures, one at a time, as their sizes differ; their boxes are not looked at.
         settings: Colour rule, least score and most boxes of a picture.
         device: "auto", a GPU where there is one; or any of torch's names.
-        progress: Called with (pictures done, all) after each.
 
     Raises:
         InputError: A picture cannot be read, or the device cannot be used.
@@ -42,12 +43,9 @@ def detect(
     detector = model.to(target).eval()
     heads: Any = detector.roi_heads
     heads.score_thresh, heads.detections_per_img = settings.score_threshold, settings.boxes
-    found = []
-    for done, example in enumerate(examples, start=1):
-        (output,) = detector([seen(example, settings.colour).to(target)])
+    shown = lookahead(partial(seen, colour=settings.colour), examples)
+    for example, picture in zip(examples, shown, strict=True):
+        with exact():
+            (output,) = detector([tensor(picture).to(target)])
         boxes, labels, scores = (output[part].cpu().numpy() for part in ("boxes", "labels", "scores"))
-        found.append(
-            Detections(example.name, boxes.astype(np.float64), labels.astype(np.int64), scores.astype(np.float64))
-        )
-        progress(done, len(examples))
-    return found
+        yield Detections(example.name, boxes.astype(np.float64), labels.astype(np.int64), scores.astype(np.float64))

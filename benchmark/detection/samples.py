@@ -85,8 +85,8 @@ def picture(source: Picture, visible: Picture | None, colour: Colour) -> Picture
     return np.clip(visible + change[..., None], 0, 255).astype(np.uint8)
 
 
-def seen(example: Example, colour: Colour) -> Tensor:
-    """Return what a detector sees of an example: float32 (3, H, W) in [0, 1].
+def seen(example: Example, colour: Colour) -> Picture:
+    """Return what a detector sees of an example: uint8 (H, W, 3) RGB.
 
     Raises:
         InputError: A picture cannot be read, or the sizes differ.
@@ -94,9 +94,13 @@ def seen(example: Example, colour: Colour) -> Tensor:
     source = pictures.read(example.picture)
     visible = pictures.read(example.visible) if example.visible is not None and colour == "chroma" else None
     try:
-        shown = picture(source, visible, colour)
+        return picture(source, visible, colour)
     except InputError as error:
         raise InputError(f"{example.picture}: {error}") from error
+
+
+def tensor(shown: Picture) -> Tensor:
+    """Return a picture, uint8 (H, W, 3), as a detector takes it: float32 (3, H, W) in [0, 1]."""
     return torch.from_numpy(shown).permute(2, 0, 1).float() / 255
 
 
@@ -141,5 +145,5 @@ class Samples(torch.utils.data.Dataset[Sample]):
             InputError: As `seen` and `target` raise it.
         """
         example = self.examples[index]
-        shown = seen(example, self.colour)
+        shown = tensor(seen(example, self.colour))
         return shown, target(example.boxes, self.classes, (shown.shape[2], shown.shape[1]))

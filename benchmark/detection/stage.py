@@ -149,15 +149,15 @@ def detect(
     if missing:
         network = training.load(model).model
         with journal.open("a", encoding="utf-8") as file:
-            for done, example in enumerate(missing, start=len(examples) - len(missing) + 1):
-                (one,) = inference.detect(network, [example], settings, device=device)
+            results = inference.detect(network, missing, settings, device=device)
+            for done, one in enumerate(results, start=len(examples) - len(missing) + 1):
                 found[one.name] = one
                 file.write(_line(one))
                 file.flush()
                 progress(done, len(examples))
     coco.write_json(cell.folder / TRUTH, truth)
-    results = coco.results((found[example.name] for example in examples), coco.image_ids(truth))
-    coco.write_json(cell.folder / FOUND, results)
+    boxes = coco.results((found[example.name] for example in examples), coco.image_ids(truth))
+    coco.write_json(cell.folder / FOUND, boxes)
     cell.close()
     return len(missing)
 

@@ -178,9 +178,9 @@ def test_a_large_pair_needs_little_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.shared
-def test_official_output(shared: Path) -> None:
+def test_official_output(shared: Path, device: str) -> None:
     case = np.load(shared / "golden" / "auif_TNO_10.npz")
-    method = AUIF(weights=str(shared / "weights" / "auif"), device="cpu")
+    method = AUIF(weights=str(shared / "weights" / "auif"), device=device)
     assert all(weights.official(method.files[file.name], file) for file in AUIF.record.files)
     assert method.settings()["official weights"] is True
     np.testing.assert_allclose(method.raw(case["ir"], case["vis"]), case["raw"], rtol=0, atol=1e-4)

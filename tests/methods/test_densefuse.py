@@ -201,9 +201,9 @@ def test_damaged_tensorflow_file(folder: Path, state: State, kind: str) -> None:
         ("tf-l1", "densefuse_tf_l1norm_1.npz"),
     ],
 )
-def test_authors_output(shared: Path, variant: str, file: str) -> None:
+def test_authors_output(shared: Path, variant: str, file: str, device: str) -> None:
     folder = shared / "weights" / "densefuse"
-    method = DenseFuse(variant=variant, weights=str(folder), device="cpu")
+    method = DenseFuse(variant=variant, weights=str(folder), device=device)
     assert method.settings()["official weights"] is True
     compare(method, shared, file)
 

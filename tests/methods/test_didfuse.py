@@ -153,9 +153,9 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path, part: str, damage: str)
 
 
 @pytest.mark.shared
-def test_official_output(shared: Path) -> None:
+def test_official_output(shared: Path, device: str) -> None:
     case = np.load(shared / "golden" / "didfuse_TNO_10.npz")
-    method = DIDFuse(weights=str(shared / "weights" / "didfuse"), device="cpu")
+    method = DIDFuse(weights=str(shared / "weights" / "didfuse"), device=device)
     assert all(weights.official(method.files[file.name], file) for file in DIDFuse.record.files)
     assert method.settings()["official weights"] is True
     np.testing.assert_allclose(method.raw(case["ir"], case["vis"]), case["raw"], rtol=0, atol=1e-5)

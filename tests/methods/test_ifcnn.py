@@ -157,9 +157,9 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path, damage: str) -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize(("variant", "case"), [("max", "max_paper_norm"), ("max-script", "max_script_norm")])
-def test_official_output(shared: Path, variant: str, case: str) -> None:
+def test_official_output(shared: Path, variant: str, case: str, device: str) -> None:
     golden = np.load(shared / "golden" / f"ifcnn_{case}_1.npz")
-    method = IFCNN(variant=variant, weights=str(shared / "weights" / "ifcnn"), device="cpu")
+    method = IFCNN(variant=variant, weights=str(shared / "weights" / "ifcnn"), device=device)
     np.testing.assert_allclose(method.raw(golden["ir"], golden["vis"]), golden["raw"], rtol=0, atol=1e-4)
     difference = np.abs(method.fuse(golden["ir"], golden["vis"]).astype(int) - golden["picture"])
     assert difference.max() <= 1

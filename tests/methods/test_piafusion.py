@@ -159,9 +159,9 @@ def test_damaged_files(folder: Path, tmp_path: Path, tensors: Tensors, kind: str
 
 
 @pytest.mark.shared
-def test_authors_code(shared: Path) -> None:
+def test_authors_code(shared: Path, device: str) -> None:
     """The authors' program with weights that stand in for theirs."""
-    method = PIAFusion(weights=str(shared / "weights" / "piafusion_synthetic"), device="cpu")
+    method = PIAFusion(weights=str(shared / "weights" / "piafusion_synthetic"), device=device)
     compare(method, shared, "piafusion_synthetic_TNO_05.npz", recoloured)
     compare(
         method, shared, "piafusion_synthetic_TNO_05.npz", lambda raw, _: np.stack([method.picture(raw)] * 3, axis=2)

@@ -224,6 +224,6 @@ def test_no_download_names_the_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 @pytest.mark.shared
-def test_authors_code(shared: Path, method: RFNNest) -> None:
+def test_authors_code(shared: Path, folder: Path, device: str) -> None:
     """The authors' program with weights that stand in for theirs."""
-    compare(method, shared, "rfn_nest_synthetic_1.npz")
+    compare(RFNNest(weights=str(folder), device=device), shared, "rfn_nest_synthetic_1.npz")

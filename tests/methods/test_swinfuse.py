@@ -190,9 +190,9 @@ def test_damaged_weights(path: Path, kind: str) -> None:
 
 
 @pytest.mark.shared
-def test_official_code_with_stand_in_weights(shared: Path) -> None:
+def test_official_code_with_stand_in_weights(shared: Path, device: str) -> None:
     stand_in = shared / "weights" / "swinfuse_synthetic" / "params_without_attn_mask.pt"
-    method = SwinFuse(weights=str(stand_in), device="cpu")
+    method = SwinFuse(weights=str(stand_in), device=device)
     assert method.settings()["official weights"] is False
     compare(method, shared, "swinfuse_synthetic_ROAD_040.npz")
 

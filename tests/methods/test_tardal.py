@@ -141,8 +141,8 @@ def test_own_weights_are_not_the_official_ones(folder: Path) -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize("variant", ["dt", "ct"])
-def test_official_output(shared: Path, variant: str) -> None:
-    method = TarDAL(variant=variant, weights=str(shared / "weights" / "tardal"), device="cpu")
+def test_official_output(shared: Path, variant: str, device: str) -> None:
+    method = TarDAL(variant=variant, weights=str(shared / "weights" / "tardal"), device=device)
     compare(method, shared, f"tardal_v0_{variant}_ROAD_040.npz")
 
 

@@ -168,8 +168,8 @@ def test_own_weights_are_not_the_official_ones(path: Path) -> None:
 
 
 @pytest.mark.shared
-def test_official_output(shared: Path) -> None:
-    method = YDTR(weights=str(shared / "weights" / "ydtr"), device="cpu")
+def test_official_output(shared: Path, device: str) -> None:
+    method = YDTR(weights=str(shared / "weights" / "ydtr"), device=device)
     assert weights.official(method.files["model_10.pth"], YDTR.record.files[0])
     assert method.settings()["official weights"] is True
     compare(method, shared, "ydtr_ROAD_040.npz")

@@ -1,5 +1,6 @@
 """The public preset against what the public reference code gave for the same inputs and weights."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,17 +17,24 @@ Golden = dict[str, Tensor]
 close = partial(torch.testing.assert_close, rtol=0, atol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def golden(shared: Path) -> Golden:
+@pytest.fixture
+def golden(shared: Path, device: str) -> Golden:
     with np.load(shared / "golden" / "moefusion_public.npz") as stored:
-        return {name: torch.from_numpy(stored[name]) for name in stored}
+        return {name: torch.from_numpy(stored[name]).to(device) for name in stored}
+
+
+@pytest.fixture(autouse=True)
+def _exact() -> Iterator[None]:
+    """Without TF32, to which cuDNN rounds on a GPU."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 @pytest.fixture
-def network(golden: Golden) -> FusionNetwork:
+def network(golden: Golden, device: str) -> FusionNetwork:
     # The golden pictures are 64x80; their gates' grids are a quarter and an eighth of that.
     config = replace(FusionConfig.public(), local_gate_grid=(16, 20), global_gate_grid=(8, 10))
-    network = FusionNetwork(config)
+    network = FusionNetwork(config).to(device)
     prefix = "weight/"
     network.load_state_dict({name.removeprefix(prefix): golden[name] for name in golden if name.startswith(prefix)})
     return network

@@ -157,6 +157,23 @@ def test_interrupted_training_resumes_exactly(tmp_path):
     assert any(name.startswith("optimiser.fusion.encoder") for name in state)
 
 
+def test_on_any_device(tmp_path, device):
+    """It learns there and goes on there after a stop; the model fuses on a CPU as it does there."""
+    config = replace(QUICK, epochs=12, checkpoint_steps=1)
+    model = run(samples(2), tmp_path / "whole", config, device=device)
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupted(samples(2)), tmp_path / "parts", config, device=device)
+    run(samples(2), tmp_path / "parts", config, resume=True, device=device)
+    whole, parts = ([float(row["total"]) for row in rows(tmp_path / name)] for name in ("whole", "parts"))
+    assert whole[-1] < 0.7 * whole[0]
+    assert parts == pytest.approx(whole, rel=0.02)  # on a GPU its kernels' rounding differs from run to run
+    loaded = load_checkpoint(tmp_path / "whole" / "model.safetensors")
+    pair = torch.rand(2, 1, 1, 33, 35)
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        there = model.eval()(*pair.to(device)).fused.cpu()
+        torch.testing.assert_close(loaded(*pair).fused, there, rtol=0, atol=1e-4)
+
+
 def test_a_folder_with_a_checkpoint_is_not_overwritten(trained):
     _, folder = trained
     with pytest.raises(ValueError, match="is there already. Pass resume=True"):

@@ -59,7 +59,11 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
 
 
 def go(
-    examples: list[Example], folder: Path, settings: DetectionSettings = SETTINGS, stop: int | None = None
+    examples: list[Example],
+    folder: Path,
+    settings: DetectionSettings = SETTINGS,
+    stop: int | None = None,
+    device: str = "cpu",
 ) -> nn.Module:
     """Train a new detector, interrupted once `stop` steps are done."""
     model = build(settings, len(CLASSES))
@@ -68,7 +72,7 @@ def go(
         if done == stop:
             raise KeyboardInterrupt
 
-    train(model, examples, CLASSES, folder, settings, device="cpu", progress=progress)
+    train(model, examples, CLASSES, folder, settings, device=device, progress=progress)
     return model
 
 
@@ -85,13 +89,15 @@ def whole(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-def test_it_learns_to_find_the_blocks(examples: list[Example], tmp_path: Path) -> None:
+def test_it_learns_to_find_the_blocks(examples: list[Example], tmp_path: Path, device: str) -> None:
     settings = replace(SETTINGS, learning_rate=6e-3, epochs=24, schedule="cosine", contrast=0.0)
-    model = go(examples, tmp_path, settings)
+    model = go(examples, tmp_path, settings, device=device)
     log = rows(tmp_path)
     assert [int(row["step"]) for row in log] == list(range(1, 73))
     assert float(log[-1]["total"]) < 0.5 * float(log[0]["total"])
-    for found, example in zip(detect(model, examples, settings, device="cpu"), examples, strict=True):
+    first, second = (list(detect(model, examples, settings, device=device)) for _ in range(2))
+    assert all(np.array_equal(one.boxes, two.boxes) for one, two in zip(first, second, strict=True))
+    for found, example in zip(first, examples, strict=True):
         for box in example.boxes:
             best = np.flatnonzero(found.labels == CLASSES.index(box.label) + 1)[:1]
             where = torch.tensor([[box.x0, box.y0, box.x1, box.y1]], dtype=torch.float64)

@@ -27,10 +27,8 @@ def examples(tmp_path: Path) -> list[Example]:
 
 
 def test_one_result_a_picture(examples: list[Example]) -> None:
-    told: list[tuple[int, int]] = []
     model = build(SETTINGS, 3)
-    found = detect(model, examples, SETTINGS, device="cpu", progress=lambda done, of: told.append((done, of)))
-    assert told == [(1, 2), (2, 2)]
+    found = list(detect(model, examples, SETTINGS, device="cpu"))
     assert [each.name for each in found] == list(SIZES)
     assert not model.training
     for each in found:
@@ -46,7 +44,7 @@ def test_one_result_a_picture(examples: list[Example]) -> None:
 
 def test_the_same_whenever_and_in_whatever_company(examples: list[Example]) -> None:
     model = build(SETTINGS, 3)
-    first = detect(model, examples, SETTINGS, device="cpu")
+    first = list(detect(model, examples, SETTINGS, device="cpu"))
     (alone,) = detect(model, examples[1:], SETTINGS, device="cpu")
     assert (first[1].boxes == alone.boxes).all()
     assert (first[1].scores == alone.scores).all()
@@ -54,18 +52,18 @@ def test_the_same_whenever_and_in_whatever_company(examples: list[Example]) -> N
 
 def test_threshold_and_number_of_boxes_are_those_of_the_settings(examples: list[Example]) -> None:
     model = build(SETTINGS, 3)
-    scores = detect(model, examples[:1], SETTINGS, device="cpu")[0].scores
+    scores = next(detect(model, examples[:1], SETTINGS, device="cpu")).scores
     middle = float((scores[2] + scores[3]) / 2)
     (fewer,) = detect(model, examples[:1], replace(SETTINGS, score_threshold=middle), device="cpu")
     assert fewer.scores.tolist() == scores[:3].tolist()
     (none,) = detect(model, examples[:1], replace(SETTINGS, score_threshold=1.0), device="cpu")
     assert none.boxes.shape == (0, 4)
-    assert len(detect(model, examples[:1], replace(SETTINGS, boxes=2), device="cpu")[0].scores) == 2
+    assert len(next(detect(model, examples[:1], replace(SETTINGS, boxes=2), device="cpu")).scores) == 2
 
 
 def test_what_cannot_be_run(examples: list[Example], tmp_path: Path) -> None:
     model = build(SETTINGS, 3)
     with pytest.raises(InputError, match="gone.png is not there"):
-        detect(model, [Example("gone", tmp_path / "gone.png")], SETTINGS, device="cpu")
+        list(detect(model, [Example("gone", tmp_path / "gone.png")], SETTINGS, device="cpu"))
     with pytest.raises(InputError, match="device 'tpu9' cannot be used"):
-        detect(model, examples, SETTINGS, device="tpu9")
+        next(detect(model, examples, SETTINGS, device="tpu9"))

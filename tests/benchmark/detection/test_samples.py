@@ -55,7 +55,7 @@ def test_sizes_must_agree_for_chroma(tmp_path: Path) -> None:
     example = Example("a", tmp_path / "fused.png", tmp_path / "visible.png")
     with pytest.raises(InputError, match="fused.png: the picture is 16x12 but the visible one is 16x10"):
         seen(example, "chroma")
-    assert seen(example, "luma").shape == (3, 12, 16)  # which the visible picture has no part in
+    assert seen(example, "luma").shape == (12, 16, 3)  # which the visible picture has no part in
 
 
 def test_targets_are_clipped_and_numbered_from_one() -> None:
