@@ -237,3 +237,9 @@ def test_the_table_of_costs_is_the_measured_one() -> None:
     if rows:
         costs = pd.read_csv(ROOT / "results/scaling/scaling.csv")
         assert [[float(cell.replace(",", "")) for cell in row] for row in rows] == costs.to_numpy().tolist()
+
+
+def test_the_table_of_a_gpu_is_the_measured_one() -> None:
+    rows = table("docs/scale.md", "fusing")
+    costs = pd.read_csv(ROOT / "results/gpu/fusing.csv").drop(columns=["size", "pictures", "measured"])
+    assert [[row[0], *map(float, row[1:])] for row in rows] == costs.to_numpy().tolist()
