@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from moefusion.backbones import DetectorConfig
 from moefusion.config import FusionConfig
-from moefusion.files import written
+from moefusion.files import save_tensors, written
 from moefusion.model import MoEFusion
 
 _FORMAT = 1
@@ -66,8 +65,7 @@ def save_checkpoint(
     tensors = {_MODEL + name: value for name, value in model.state_dict().items()}
     if optimiser is not None:
         tensors |= {_OPTIMISER + name: value for name, value in _optimiser_state(model, optimiser).items()}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    written(path, lambda name: save_file(tensors, name, {_KEY: json.dumps(settings)}))
+    save_tensors(path, tensors, {_KEY: json.dumps(settings)})
     text = json.dumps(settings, indent=2) + "\n"
     written(path.with_suffix(".json"), lambda name: Path(name).write_text(text, encoding="utf-8"))
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from benchmark.detection.detectors import build
@@ -24,7 +23,7 @@ from metrics import pictures
 from metrics.errors import InputError
 from moefusion.data import epoch_order, load_batches
 from moefusion.distributed import usable_device
-from moefusion.files import written
+from moefusion.files import save_tensors
 
 MODEL, CHECKPOINT, LOG = "model.safetensors", "checkpoint.safetensors", "train.csv"
 _FORMAT, _KEY = 1, "detector"  # of the record in a file's own metadata
@@ -260,9 +259,7 @@ class _Run:
         return state
 
     def _write(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
-        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        metadata = {_KEY: json.dumps(self._record())}
-        written(path, lambda name: save_file(plain, name, metadata))
+        save_tensors(path, tensors, {_KEY: json.dumps(self._record())})
 
     def _record(self) -> dict[str, Any]:
         return {
