@@ -95,6 +95,8 @@ class Work:
 
         if self.limit is not None and self.limit < 1:
             raise InputError(f"--limit {self.limit}: expected at least 1")
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"--workers {self.workers}: expected at least 1, or nothing for one a core")
         return Options(
             out=self.out or Path("results") / Path(self.experiment).stem,
             data_root=self.data_root,
@@ -416,7 +418,7 @@ def main() -> int:
         _say(str(error))
         return 2
     except OSError as error:
-        _say(plain(f"{error.filename or 'a file'} cannot be used ({error.strerror or error}); make room or mend it"))
+        _say(f"{error.filename or 'a file'} cannot be used ({error.strerror or error}); make room or mend it")
         return 2
     except KeyboardInterrupt as stop:
         _say("interrupted; what is finished is kept, and the same command goes on from there")
@@ -550,7 +552,7 @@ def _table(path: Path) -> Table:
 
 
 def _say(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {plain(message)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

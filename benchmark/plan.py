@@ -67,7 +67,7 @@ def cost(
         with TemporaryDirectory() as folder, stages.limited(threads):
             for pair in part.pairs[:_TRIED]:
                 tried = _tried(fuses, part.name, pair, Path(folder) / "fused.png", score)
-    except Exception:  # whatever it is, the run itself meets it again, and reports it
+    except (Exception, SystemExit):  # whatever it is, the run itself meets it again, and reports it
         return None
     beside = lookahead.threads(workers) if threads is None else processes
     fusing = tried.fusing / processes + tried.files / beside

@@ -6,6 +6,7 @@ Each reads files and writes files, makes only what is missing, and can be fed fr
 import csv
 import hashlib
 import io
+import json
 import math
 import os
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count, delayed
 from joblib.parallel import get_active_backend
 
 import methods
@@ -28,9 +29,10 @@ from benchmark.experiment import MethodSettings, ScoreSettings
 from benchmark.lookahead import lookahead
 from benchmark.store import Cell, digest
 from metrics import pictures
-from metrics.errors import InputError
+from metrics.errors import InputError, plain
 from metrics.opencv import cv2
 from metrics.pictures import Picture
+from metrics.workers import in_workers
 
 Progress = Callable[[int, int], None]
 SCORES = "scores.csv"
@@ -70,7 +72,7 @@ def fuse(
     method = methods.create(settings.name, variant=settings.variant, weights=settings.weights, device=device)
     recipe: dict[str, Any] = {
         "method": settings.name,
-        "settings": method.settings(),
+        "settings": _plain(method),
         "code": digest(method.code()),
     }
     items = {pair.name: _combined(pair.fingerprint, *method.inputs(dataset, pair.name)) for pair in pairs}
@@ -92,6 +94,17 @@ def fuse(
         progress(done, len(pairs))
     cell.close(notes=notes)
     return len(missing)
+
+
+def _plain(method: methods.Method) -> dict[str, Any]:
+    """Return a method's settings as a manifest gives them back: tuples as lists, for instance."""
+    try:
+        settings = json.loads(json.dumps(method.settings(), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"settings of {type(method).__name__}: expected what JSON can hold ({error})") from error
+    if not isinstance(settings, dict):
+        raise TypeError(f"settings of {type(method).__name__}: expected a dictionary, got {settings!r}")
+    return settings
 
 
 class MethodError(Exception):
@@ -125,9 +138,8 @@ def _fused(
                 yield _fuse_pair(method, dataset, pair, path[pair.name])
         return
     settings = _absolute(settings)
-    yield from Parallel(n_jobs=processes, return_as="generator_unordered")(
-        delayed(_fuse_in_worker)(settings, device, recipe, dataset, pair, path[pair.name]) for pair in pairs
-    )
+    jobs = (delayed(_fuse_in_worker)(settings, device, recipe, dataset, pair, path[pair.name]) for pair in pairs)
+    yield from in_workers(jobs, processes, ordered=False)
 
 
 def division(method: methods.Method, workers: int | None) -> tuple[int, int | None]:
@@ -168,7 +180,7 @@ def _fuse_pair(method: methods.Method, dataset: str, pair: Pair, path: Path) -> 
         pictures.write(path, _fuse(method, dataset, pair, *_read(pair)))
     except InputError as error:
         return error
-    except Exception as error:  # a method of somebody's own may raise anything
+    except (Exception, SystemExit) as error:  # a method of somebody's own may raise anything
         return MethodError(one_line(error), traceback.format_exc())
     return None
 
@@ -186,9 +198,9 @@ def _fuse(method: methods.Method, dataset: str, pair: Pair, infrared: Picture, v
         raise InputError(f"{pair.infrared}: {error}") from error
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Return what an exception says, in one line of limited length."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return plain(" ".join(f"{type(error).__name__}: {error}".split())[:300])
 
 
 def _fuse_in_worker(
@@ -265,6 +277,7 @@ def score(
     items = {pair.name: _combined(pair.fingerprint, fused / f"{pair.name}.png") for pair in pairs}
     table = cell.folder / SCORES
     try:
+        cell.require_unchanged()
         rows = _stored_rows(table)
     except InputError:
         rows = {}  # damaged: scored again
@@ -295,7 +308,7 @@ def score(
         raise
     finally:
         _write_rows(table, rows)
-    cell.close(notes=_undefined(rows[pair.name] for pair in pairs))
+    cell.close(notes=_undefined(rows[pair.name] for pair in pairs), files=[table])
     return len(missing)
 
 
@@ -307,6 +320,7 @@ def score_recipe(settings: ScoreSettings) -> dict[str, Any]:
 
 def read_scores(cell: Cell, pairs: Iterable[Pair]) -> pd.DataFrame:
     """Return the rows of a scored cell for these pairs: index `image`, one column a metric."""
+    cell.require_unchanged()
     rows = _stored_rows(cell.folder / SCORES)
     names = sorted(pair.name for pair in pairs)
     if missing := [name for name in names if name not in rows]:

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from metrics.errors import InputError
-from metrics.pictures import write_bytes
+from metrics.pictures import remove_leftovers, write_bytes
 
 MANIFEST = "manifest.json"
 PACKAGES = (
@@ -58,6 +58,7 @@ class Manifest(BaseModel):
         items: Pair name to the fingerprint of its inputs.
         notes: What a reader of the numbers should know and no number says.
         reason: Why it failed, in one line.
+        files: Results that readers believe without a look at what they were made from, with their SHA-256.
         seconds: Time spent, summed over resumed runs.
     """
 
@@ -71,6 +72,7 @@ class Manifest(BaseModel):
     items: dict[str, str]
     notes: list[str] = []
     reason: str | None = None
+    files: dict[str, str] = {}
     seconds: float = 0.0
     started: str = ""
     finished: str | None = None
@@ -109,14 +111,15 @@ class Cell:
                 so that a run killed in between cannot take the old items for new ones.
             redo: Empty the folder in any case.
         """
+        if self.folder.is_symlink():
+            raise InputError(f"{self.folder} is a link; a cell is emptied when it is made anew. Remove the link.")
         stored = self.manifest()
         if redo or stored is None or stored.recipe != recipe:
             if self.folder.exists():
                 shutil.rmtree(self.folder)  # or fail: what stayed would pass for this run's
             stored = None
         self.folder.mkdir(parents=True, exist_ok=True)
-        for left in self.folder.glob(".*.tmp"):  # by a run that was killed while it wrote
-            left.unlink()
+        remove_leftovers(self.folder)
         kept = stored.items if stored else {}
         if changed := [name for name, fingerprint in kept.items() if items.get(name, fingerprint) != fingerprint]:
             discard(changed)
@@ -133,16 +136,34 @@ class Cell:
             and stored.status == "done"
             and stored.recipe == recipe
             and items.items() <= stored.items.items()
+            and self._changed(stored) is None
         )
+
+    def require_unchanged(self) -> None:
+        """Raise InputError when a result is no longer what the finished cell had."""
+        stored = self.manifest()
+        if stored is not None and (changed := self._changed(stored)) is not None:
+            raise InputError(f"{changed} is not what {self.stage} wrote; run {self.stage} again")
+
+    def _changed(self, stored: Manifest) -> Path | None:
+        paths = {self.folder / name: known for name, known in stored.files.items() if Path(name).name == name}
+        return next((path for path, known in paths.items() if not path.is_file() or digest([path]) != known), None)
 
     def refuse_other(self, recipe: dict[str, Any]) -> None:
         """Refuse to take the place of what was made by another recipe: what was trained for hours stays.
 
         Raises:
-            InputError: The cell was made otherwise.
+            InputError: The cell was made otherwise, or nobody knows how.
         """
         stored = self.manifest()
-        if stored is None or not stored.recipe or stored.recipe == recipe:
+        if stored is None or not stored.recipe:
+            if any(self.folder.glob("*.safetensors")):
+                raise InputError(
+                    f"{self.folder / MANIFEST} does not say how the model beside it was trained; put the right one "
+                    "back, take another --out, or --redo to train it anew."
+                )
+            return
+        if stored.recipe == recipe:
             return
         name, before, after = _difference(stored.recipe, recipe)
         raise InputError(
@@ -150,17 +171,25 @@ class Cell:
             "--redo to train it anew."
         )
 
-    def close(self, *, notes: Iterable[str] = ()) -> None:
-        """Mark the cell as done."""
-        self._end("done", None, list(notes))
+    def close(self, *, notes: Iterable[str] = (), files: Iterable[Path] = ()) -> None:
+        """Mark the cell as done.
+
+        Args:
+            notes: What a reader of the numbers should know.
+            files: Those of its files that `holds` and `require_unchanged` compare from now on.
+        """
+        self._end("done", None, list(notes), {path.name: digest([path]) for path in files})
 
     def fail(self, reason: str) -> None:
         """Mark the cell as failed, with the reason in one line; what it holds already stays."""
-        self._end("failed", reason, [])
+        if not self.folder.is_symlink():  # or the manifest would land elsewhere
+            self._end("failed", reason, [], {})
 
-    def _end(self, status: Literal["done", "failed"], reason: str | None, notes: list[str]) -> None:
+    def _end(
+        self, status: Literal["done", "failed"], reason: str | None, notes: list[str], files: dict[str, str]
+    ) -> None:
         manifest = self.manifest() or self._new({}, {})
-        manifest.status, manifest.reason, manifest.notes = status, reason, notes
+        manifest.status, manifest.reason, manifest.notes, manifest.files = status, reason, notes, files
         manifest.seconds = round(manifest.seconds + time.monotonic() - self._began, 3)
         manifest.finished = _now()
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -102,7 +102,7 @@ def train(
     except ValueError as error:
         raise InputError(str(error)) from error
     if first:
-        cell.close(notes=[_said(training, len(pairs))])
+        cell.close(notes=[_said(training, len(pairs))], files=[cell.folder / MODEL])
     return True
 
 

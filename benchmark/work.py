@@ -19,6 +19,7 @@ from benchmark.parts import Loaded
 from benchmark.record import Part
 from benchmark.store import Cell
 from metrics.errors import InputError
+from metrics.pictures import remove_leftovers
 
 MODEL = "model.safetensors"
 
@@ -304,13 +305,13 @@ class Work:
         except (InputError, OSError) as error:  # OSError: of a folder that cannot be made or emptied
             reason = str(error)
             self.outcome.refused.append(reason)
-        except Exception as error:  # a method of somebody's own may raise anything
+        except (Exception, SystemExit) as error:  # a method of somebody's own may raise anything
             if isinstance(error, stages.MethodError):
                 reason, trace = error.reason, error.trace
             else:
                 reason, trace = stages.one_line(error), traceback.format_exc()
             cell.folder.mkdir(parents=True, exist_ok=True)
-            (cell.folder / "error.txt").write_text(trace)
+            (cell.folder / "error.txt").write_text(trace, encoding="utf-8", errors="backslashreplace")
             self.outcome.broken.append(f"{cell.dataset}, {cell.method}: {reason}; see {cell.folder / 'error.txt'}")
         else:
             if task.state != "running":
@@ -354,9 +355,7 @@ def _locked(out: Path) -> Iterator[None]:
     except Timeout:
         raise InputError(f"another run works in {out}; wait for it, or choose another folder with --out") from None
     try:
-        for left in out.glob(".*.tmp"):  # by a run that was killed while it wrote
-            if left.is_file():
-                left.unlink()
+        remove_leftovers(out)
         yield
     finally:
         lock.release()

@@ -62,7 +62,7 @@ class Method(ABC):
             infrared, visible: uint8 pictures of one size, (H, W) grey or (H, W, 3) RGB.
 
         Raises:
-            InputError: The pictures are not 8-bit, not pictures, or differ in size.
+            InputError: The pictures are not 8-bit, not pictures, or differ in size, or the method gave no numbers.
         """
         prepare = rgb if self.colour else grey
         for band, pixels in (("infrared", infrared), ("visible", visible)):
@@ -79,8 +79,11 @@ class Method(ABC):
                 f"infrared is {infrared.shape[1]}x{infrared.shape[0]} but visible is "
                 f"{visible.shape[1]}x{visible.shape[0]}; fusion needs registered pictures of one size."
             )
+        raw = np.asarray(self.forward(prepare(infrared), prepare(visible)))
+        if raw.dtype.kind not in "fiub":
+            raise InputError(f"{type(self).__name__} gave an array of {raw.dtype}; expected real numbers.")
         with np.errstate(over="ignore"):  # `fuse` refuses what is not finite
-            return np.asarray(self.forward(prepare(infrared), prepare(visible)), dtype=np.float32)
+            return raw.astype(np.float32, copy=False)
 
     def fuse(self, infrared: Picture, visible: Picture) -> Picture:
         """Return the fused picture, uint8 (H, W), at the pair's own size.

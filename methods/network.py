@@ -156,7 +156,7 @@ def usable_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # some devices hold no numbers
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {name!r} cannot be used ({str(error).splitlines()[0][:120]}); try 'cpu'") from error
     return device

@@ -106,6 +106,8 @@ def _class(name: str, module: ModuleType, attribute: str) -> type[Method]:
 def _checked(name: str, found: object) -> type[Method]:
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise InputError(f"{name} is {found!r}; expected a subclass of methods.Method")
+    if not isinstance(found.title, str):
+        raise InputError(f"{name} has the title {found.title!r}; expected a text")
     return found
 
 

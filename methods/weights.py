@@ -63,6 +63,7 @@ def fetch(method: str, record: Record, file: WeightFile) -> Path:
     if file.url is None:
         raise InputError(f"weights of method {method!r}: {path} is not there and has no direct download; {by_hand}")
     known = f"sha256:{file.sha256}" if file.sha256 else None
+    pooch.get_logger().setLevel("WARNING")  # its lines would stand between the errors
     try:
         pooch.retrieve(file.url, known, fname=file.name, path=path.parent, progressbar=False)
     except Exception as error:  # requests, urllib and pooch have no common base

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from metrics.conventions import IDS, convention_of
-from metrics.errors import InputError
+from metrics.errors import InputError, plain
 from metrics.folder import evaluate_folder
 from metrics.pictures import write_bytes
 
@@ -45,8 +45,8 @@ def score(
         csv: Write the values of every picture to this file.
     """
     convention_of(convention)
-    if csv is not None and not csv.absolute().parent.is_dir():
-        raise InputError(f"--csv {csv}: {csv.parent} is not a folder; create it first.")
+    if csv is not None and (csv.is_dir() or not csv.absolute().parent.is_dir()):
+        raise InputError(f"--csv {csv}: expected a file's name in a folder that is there; create the folder first.")
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     screen = Console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
@@ -60,14 +60,14 @@ def score(
             workers=workers,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    if csv is not None:
-        write_bytes(csv, frame.to_csv(index=False).encode())
     console = Console()
     console.print(_table(frame, convention, f"{convention}, {size or 'native'} size, {len(frame)} images"))
     unscored = frame.attrs["unscored"]
     if unscored:
         named = ", ".join(unscored[:5]) + (", ..." if len(unscored) > 5 else "")
         console.print(f"sources without a fused picture: {len(unscored)} ({named})", highlight=False, markup=False)
+    if csv is not None:  # last: where it cannot be written, the means are on the screen
+        write_bytes(csv, frame.to_csv(index=False).encode())
 
 
 def _parsed(size: str) -> tuple[int, int]:
@@ -94,12 +94,18 @@ def _table(frame: pd.DataFrame, convention: str, title: str) -> Table:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return the exit status: 0, or 2 for input that cannot be used."""
+    """Return the exit status: 0, 2 for input that cannot be used, 130 when interrupted."""
     try:
         tyro.cli(score, prog="python -m metrics", args=arguments)
     except InputError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(plain(f"error: {error.filename} cannot be used ({error.strerror}); mend it"), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

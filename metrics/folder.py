@@ -1,19 +1,18 @@
 """Scores of a folder of fused pictures."""
 
-import atexit
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count, delayed
 
 from metrics.conventions import convention_of
 from metrics.errors import InputError
 from metrics.opencv import cv2
 from metrics.pictures import index
 from metrics.scoring import evaluate_files, require_size
+from metrics.workers import in_workers
 
 _NAMED = 5  # names that an error spells out before it only counts
 
@@ -83,21 +82,7 @@ def evaluate_triples(
         return iter(())
     processes = min(workers or cpu_count(), len(triples))
     score = partial(evaluate_files if processes == 1 else _evaluate_in_worker, convention=convention, size=size)
-    scores: Iterator[dict[str, float]] = Parallel(n_jobs=processes, return_as="generator")(
-        delayed(score)(*triple) for triple in triples
-    )
-    return scores
-
-
-@atexit.register
-def _await_feeders() -> None:
-    """Wait for the threads that feed joblib's workers, which end when told so, before this runs.
-
-    Nobody else waits for them, and one cut off in its clean-up has joblib's tracker warn of a leaked semaphore.
-    """
-    for thread in threading.enumerate():
-        if thread.name == "QueueFeederThread":
-            thread.join(1)
+    return in_workers((delayed(score)(*triple) for triple in triples), processes)
 
 
 def _require_options(convention: str, size: tuple[int, int] | None, workers: int | None) -> None:

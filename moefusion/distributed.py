@@ -46,7 +46,7 @@ def usable_device(name: str) -> torch.device:
         name = "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # some devices hold no numbers
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {name!r} cannot be used ({str(error).splitlines()[0][:120]}); try 'cpu'.") from error
     if device.type == "cuda":
