@@ -3,6 +3,11 @@
 
 import signal
 import sys
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `main` can say more than a traceback
+
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -288,12 +293,14 @@ class Check:
 
         from benchmark import datasets
 
+        if odd := {"jobs", "progress"} & self.options.keys():
+            raise InputError(f"--options {min(odd)}: no data set has this option")
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("decoding", total=None)
             report = datasets.check(
                 self.dataset,
                 self.root,
-                jobs=self.workers or -1,
+                jobs=self.workers,
                 progress=lambda done, of: progress.update(task, completed=done, total=of),
                 **self.options,
             )
@@ -407,13 +414,12 @@ def main() -> int:
     0: done. 1: a method broke, the rest is done. 2: something given cannot be used; what is finished is kept.
     130, 143: interrupted by Ctrl-C, by SIGTERM; what is finished is kept.
     """
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # for terminals that lack a character
+    _have_streams()
     signal.signal(signal.SIGTERM, _terminate)
-    command = tyro.cli(Command, prog="run_benchmark.py", description=DESCRIPTION)
-    console = Console()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return command(console)
+        command = tyro.cli(Command, prog="run_benchmark.py", description=DESCRIPTION)
+        return command(Console())
     except InputError as error:
         _say(str(error))
         return 2
@@ -423,6 +429,16 @@ def main() -> int:
     except KeyboardInterrupt as stop:
         _say("interrupted; what is finished is kept, and the same command goes on from there")
         return 143 if stop.args else 130
+
+
+def _have_streams() -> None:
+    """Make sure that there is somewhere to write to, and that no character stops the writing."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # it took the place of a stream that was closed; the next file opened would have got it
+    os.close(number)
+    sys.stdout, sys.stderr = sys.stdout or open(1, "w"), sys.stderr or open(2, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # for terminals that lack a character
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -1,18 +1,21 @@
 """Where the worker processes run: on this machine, or on a Dask cluster that shares its disks."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-
-from joblib import parallel_config
+from functools import partial
+from typing import Any
 
 from metrics.errors import InputError
+from metrics.workers import Job, elsewhere
 
 _WAIT = 20  # seconds for a scheduler to answer
+_PATIENCE, _LOOKS = 3, 5  # seconds between two looks at a silent cluster; so many without workers, and it is given up
 
 
 @contextmanager
 def workers_on(address: str | None, workers: int | None) -> Iterator[int | None]:
-    """Run joblib's work on a Dask cluster for as long as the context lasts; give the number of processes.
+    """Have a Dask cluster do what worker processes do for as long as the context lasts; give their number.
 
     A worker that dies loses nothing: the scheduler gives its work to another one.
 
@@ -26,7 +29,7 @@ def workers_on(address: str | None, workers: int | None) -> Iterator[int | None]
     if address is None:
         yield workers
         return
-    if workers is not None:  # joblib would use them all
+    if workers is not None:
         raise InputError(
             f"--workers {workers} counts processes of this machine, and --cluster {address} uses all workers that the "
             "scheduler has; leave --workers out, or start fewer `dask worker`."
@@ -42,10 +45,57 @@ def workers_on(address: str | None, workers: int | None) -> Iterator[int | None]
         raise InputError(
             f"--cluster {address}: no Dask scheduler answers there ({said}); start `dask scheduler`"
         ) from error
-    with client:
+    with client, _quiet():
         cores = sum(client.ncores().values())
         if not cores:
             raise InputError(f"--cluster {address}: the scheduler has no workers; start `dask worker {address}`")
-        with parallel_config("dask", client=client):
-            # One process would stay on this machine.
-            yield max(2, cores)
+        with elsewhere(partial(_done_by, client)):
+            yield cores
+
+
+def _done_by(client: Any, jobs: Iterable[Job]) -> Iterator[Any]:
+    """Yield what a cluster's workers make of jobs, in their order.
+
+    Not by joblib's backend for Dask, which never wakes when a job is lost with its workers.
+    """
+    from dask.distributed import CancelledError, KilledWorker
+
+    address = client.scheduler.address
+    futures = [client.submit(function, *given, **options, pure=False) for function, given, options in jobs]
+    try:
+        for future in futures:
+            yield _result(client, future)
+    except KilledWorker as error:
+        raise InputError(
+            f"--cluster {address}: several workers died at the same picture; give them more memory (see their own "
+            "messages), and run again"
+        ) from error
+    except (CancelledError, OSError) as error:  # OSError: the connection's
+        raise InputError(f"--cluster {address}: the scheduler is gone; start it, and run again") from error
+    finally:
+        client.cancel(futures)
+
+
+def _result(client: Any, future: Any) -> Any:
+    empty = 0
+    while empty < _LOOKS:  # workers that died may be on their way back
+        try:
+            return future.result(timeout=_PATIENCE)
+        except TimeoutError:
+            empty = 0 if client.ncores() else empty + 1
+    address = client.scheduler.address
+    raise InputError(f"--cluster {address}: all workers are gone; start `dask worker {address}`, and run again")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what Dask logs of workers that come and go: what matters is said in one line."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.latex import DIFFERENCE, MEASURED, PUBLISHED
-from benchmark.tables import PAPER, in_markdown, markdown_table, published
+from benchmark.report import csv_files
+from benchmark.tables import IDS, PAPER, in_markdown, markdown_table, published
 from metrics.errors import InputError
 from metrics.pictures import write_bytes
 
@@ -36,7 +37,7 @@ def against(folder: Path) -> pd.DataFrame:
         InputError: The folder holds none of the tables, or one that is not this benchmark's.
     """
     paths = {number: folder / f"table{number}.csv" for number in TABLES}
-    found = [_compared(number, _read(path)) for number, path in paths.items() if path.is_file()]
+    found = [_compared(number, _read(number, path)) for number, path in paths.items() if path.is_file()]
     if not found:
         raise InputError(
             f"{folder} holds no table1.csv, table2.csv or table3.csv; expected the folder of a finished run"
@@ -109,21 +110,49 @@ def write_claims(path: Path) -> None:
     write_bytes(path, ("\n\n".join(parts) + "\n").encode())
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except ValueError as error:
-        raise InputError(f"{path} cannot be read ({error}); run the experiment again to write it anew") from error
-    if missing := [name for name in (*_KEYS, "images") if name not in table]:
+def _read(number: int, path: Path) -> pd.DataFrame:
+    columns, rows = csv_files.read(path)
+    needed = (*_KEYS, "images", *(["mAP"] if number == 3 else IDS))
+    if missing := [name for name in needed if name not in columns]:
         raise InputError(f"{path} has no column {', '.join(missing)}; expected a table that this benchmark wrote")
+    csv_files.require_table(path, rows)
+    table = pd.DataFrame(rows.values())
+    metrics = _metrics(number, table)
+    for name in (*metrics, "images"):
+        values = [csv_files.number(row[name], f"{path}, line {line}", name) for line, row in rows.items()]
+        table[name] = pd.Series(values, dtype=float)
+    _require_partners(path, table.set_index(["dataset", "method"]), metrics)
     return table
+
+
+def _require_partners(path: Path, table: pd.DataFrame, metrics: list[str]) -> None:
+    """Require that each method of ours and the paper's has its difference, and that it is measured - paper."""
+    ours, theirs, differences = (table[table["origin"] == origin] for origin in (MEASURED, PUBLISHED, DIFFERENCE))
+    if lone := sorted(set(differences.index) ^ (set(ours.index) & set(theirs.index))):
+        where = csv_files.quoted(", ".join(lone[0]))
+        raise InputError(
+            f"{path}: of {where} there are only some of the rows measured, paper and difference; {csv_files.ANEW}"
+        )
+    compared = ours.loc[differences.index]
+    if not ((compared["images"] >= 0) & (compared["images"] % 1 == 0)).all():  # nor is an empty cell
+        raise InputError(f"{path}, column images: expected whole numbers; {csv_files.ANEW}")
+    gaps = compared[metrics] - theirs.loc[differences.index, metrics]
+    wrong = differences[metrics].notna() & ~np.isclose(differences[metrics], gaps, rtol=0, atol=1e-6)
+    if wrong.any(axis=None):
+        metric = wrong.columns[wrong.any()][0]
+        where = csv_files.quoted(", ".join(wrong.index[wrong[metric]][0]))
+        raise InputError(f"{path}: the {metric} of {where}: the difference is not measured - paper; {csv_files.ANEW}")
+
+
+def _metrics(number: int, table: pd.DataFrame) -> list[str]:
+    return [name for name in table.columns if name in published(number).columns and name not in _KEYS]
 
 
 def _compared(number: int, table: pd.DataFrame) -> pd.DataFrame:
     # The rows of differences say what compares: Table 3's mAP does not where it is over other classes.
     differences = table[table["origin"] == DIFFERENCE]
-    numbers = [name for name in differences.columns if name in published(number).columns and name not in _KEYS]
-    long = differences.melt(["dataset", "method"], numbers, "metric", "difference").dropna(subset="difference")
+    long = differences.melt(["dataset", "method"], _metrics(number, table), "metric", "difference")
+    long = long.dropna(subset="difference")
     by_cell = {
         origin: table[table["origin"] == origin].set_index(["dataset", "method"]) for origin in (MEASURED, PUBLISHED)
     }
@@ -139,7 +168,7 @@ def _compared(number: int, table: pd.DataFrame) -> pd.DataFrame:
             "difference": difference,
             "relative_difference": difference / theirs if theirs else np.nan,
             "images": int(by_cell[MEASURED].loc[(dataset, method), "images"]),
-            "size": by_cell[MEASURED].loc[(dataset, method)].get("size"),
+            "size": by_cell[MEASURED].loc[(dataset, method)].get("size") or None,
         }
         for dataset, method, metric, difference in long.itertuples(index=False)
     ]

@@ -1,6 +1,5 @@
 """The parts of data sets that a run works on."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,12 @@ from joblib import Parallel, delayed
 from benchmark import datasets
 from benchmark.datasets import synthetic
 from benchmark.datasets.base import Dataset, Pair, fingerprint
+from benchmark.datasets.findings import quoted, short
 from benchmark.experiment import DatasetSettings
 from benchmark.record import Part
-from metrics.errors import InputError
+from metrics.errors import InputError, unknown
+
+_LONGEST = 255  # characters of a folder's name
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def load(
     """
     folder = wanted.root or datasets.record(wanted.name).folder
     if wanted.name == "synthetic":
-        found = datasets.load(wanted.name, _rendered(rendered / folder, wanted.options))
+        found = datasets.load(wanted.name, _rendered(rendered, folder, wanted.options))
     else:
         found = datasets.load(wanted.name, data_root / folder, **wanted.options)
     title = wanted.title or found.title
@@ -70,7 +72,7 @@ def title(wanted: DatasetSettings) -> str:
 def _chosen(found: Dataset, part: str) -> tuple[Pair, ...]:
     parts = {"train": found.train, "test": found.test}
     if part not in parts:
-        raise InputError(f"{found.title} has no part {part!r}; known: {', '.join(parts)}")
+        raise InputError(f"{found.title} has no part {quoted(part)}; known: {', '.join(parts)}")
     return parts[part]
 
 
@@ -78,11 +80,17 @@ def _read(pair: Pair) -> None:
     pair.fingerprint  # noqa: B018  (kept with the pair)
 
 
-def _rendered(root: Path, settings: dict[str, Any]) -> Path:
-    """Write the synthetic scenes unless they are there; return their folder."""
-    try:
-        inspect.signature(synthetic.write).bind(root, **settings)
-    except TypeError as error:
-        raise InputError(f"options of the synthetic data set: {error}") from error
-    synthetic.write(root, **settings)
-    return root
+def _rendered(folder: Path, name: str, settings: dict[str, Any]) -> Path:
+    """Write the synthetic scenes into a folder of this name unless they are there; return that folder."""
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name or len(name) > _LONGEST:
+        raise InputError(
+            f"root of the synthetic data set is {quoted(name)}; expected a name within the run's folder, where the "
+            f"scenes are drawn, of {_LONGEST} characters at most."
+        )
+    known = datasets.keywords(synthetic.write)
+    for option in settings:
+        if option not in known:
+            raise unknown("option of the data set synthetic", short(option), known)
+    synthetic.write(folder / path, **settings)
+    return folder / path

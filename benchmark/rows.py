@@ -41,12 +41,16 @@ def block(part: Part, methods: Iterable[tuple[str, MethodSettings]], score: Scor
             row.status = "scored on fewer images; run score again"
         else:
             try:
-                row.scores = stages.read_scores(cell, part.pairs)
+                now = stages.score_items(part.pairs, Cell(out, part.title, label, "fuse").folder)
+                scores = stages.read_scores(cell, part.pairs)
             except InputError as error:
                 row.status = str(error)
                 found.rows.append(row)
                 continue
-            row.notes = [*manifest.notes, *notes(part, label, out)]
+            if now.items() <= manifest.items.items():
+                row.scores, row.notes = scores, [*manifest.notes, *notes(part, label, out)]
+            else:
+                row.status = "scored on other pictures than are here now; run score again"
         found.rows.append(row)
     return found
 
@@ -63,6 +67,9 @@ def notes(part: Part, label: str, out: Path) -> list[str]:
     train, fuse = (Cell(out, part.title, label, stage).manifest() for stage in ("train", "fuse"))
     if train and train.status == "done":
         said += train.notes
-    if fuse and fuse.recipe.get("settings", {}).get("official weights") is False:
+    settings = fuse.recipe.get("settings", {}) if fuse else {}
+    if not isinstance(settings, dict):
+        said.append("its manifest does not say by which settings it was fused; run fuse again")
+    elif settings.get("official weights") is False:
         said.append(OTHER_WEIGHTS)
     return said

@@ -14,25 +14,25 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from joblib import cpu_count, delayed
-from joblib.parallel import get_active_backend
 
 import methods
 import metrics
 from benchmark.datasets.base import Pair
 from benchmark.experiment import MethodSettings, ScoreSettings
 from benchmark.lookahead import lookahead
+from benchmark.stamps import Stamps, require_unchanged, stamped
 from benchmark.store import Cell, digest
 from metrics import pictures
 from metrics.errors import InputError, plain
 from metrics.opencv import cv2
 from metrics.pictures import Picture
-from metrics.workers import in_workers
+from metrics.workers import are_elsewhere, in_workers
 
 Progress = Callable[[int, int], None]
 SCORES = "scores.csv"
@@ -73,9 +73,10 @@ def fuse(
     recipe: dict[str, Any] = {
         "method": settings.name,
         "settings": _plain(method),
-        "code": digest(method.code()),
+        "code": methods.code_digest(type(method)),
     }
-    items = {pair.name: _combined(pair.fingerprint, *method.inputs(dataset, pair.name)) for pair in pairs}
+    stamps = {pair.name: _stamped(*method.inputs(dataset, pair.name)) for pair in pairs}
+    items = {pair.name: _combined(pair.fingerprint, *stamps[pair.name]) for pair in pairs}
     path = {pair.name: cell.folder / f"{pair.name}.png" for pair in pairs}
     if not redo and cell.holds(recipe, items) and all(file.is_file() for file in path.values()):
         return 0
@@ -87,11 +88,17 @@ def fuse(
     cell.open(recipe, items, discard=discard, redo=redo)
     missing = [pair for pair in pairs if not path[pair.name].is_file()]
     done = len(pairs) - len(missing)
-    for each in _fused(method, dataset, missing, path, settings, device, workers, recipe=str(recipe)):
+    for each in _fused(method, dataset, missing, path, settings, device, workers, recipe=recipe):
         if each is not None:
             raise each
         done += 1
         progress(done, len(pairs))
+    for pair in missing:
+        try:
+            require_unchanged(stamps[pair.name])
+        except InputError:
+            discard([pair.name])
+            raise
     cell.close(notes=notes)
     return len(missing)
 
@@ -124,7 +131,7 @@ def _fused(
     device: str,
     workers: int | None,
     *,
-    recipe: str,
+    recipe: dict[str, Any],
 ) -> Iterator[InputError | MethodError | None]:
     """Fuse pairs as they come, in this process or in several."""
     processes, threads = division(method, workers)
@@ -148,8 +155,7 @@ def division(method: methods.Method, workers: int | None) -> tuple[int, int | No
     A network stays in this process, whose threads it uses as it likes (None): in each of several it would take torch's
     seconds to load and its memory again, and joblib replaces workers that grow so. A cluster's workers take it.
     """
-    on_cluster = getattr(get_active_backend()[0], "client", None) is not None
-    return (1, None) if _is_network(method) and not on_cluster else (workers or cpu_count(), 1)
+    return (1, None) if _is_network(method) and not are_elsewhere() else (workers or cpu_count(), 1)
 
 
 def _is_network(method: methods.Method) -> bool:
@@ -204,12 +210,16 @@ def one_line(error: BaseException) -> str:
 
 
 def _fuse_in_worker(
-    settings: MethodSettings, device: str, recipe: str, dataset: str, pair: Pair, path: Path
+    settings: MethodSettings, device: str, recipe: dict[str, Any], dataset: str, pair: Pair, path: Path
 ) -> InputError | MethodError | None:
     try:
-        method = _worker_method(settings.name, settings.variant, settings.weights, device, recipe)
+        method = _worker_method(settings.name, settings.variant, settings.weights, device, str(recipe))
+        if methods.code_digest(type(method)) != recipe["code"]:
+            raise InputError(f"the code of {settings.name} changed while the run was at work, or is another one here")
     except InputError as error:
         return error
+    except (Exception, SystemExit) as error:  # a method of somebody's own may raise anything
+        return MethodError(one_line(error), traceback.format_exc())
     with limited(1):
         return _fuse_pair(method, dataset, pair, path)
 
@@ -274,7 +284,8 @@ def score(
     """
     pairs = sorted(pairs, key=lambda pair: pair.name)
     recipe = score_recipe(settings)
-    items = {pair.name: _combined(pair.fingerprint, fused / f"{pair.name}.png") for pair in pairs}
+    stamps = {pair.name: _stamped(fused / f"{pair.name}.png") for pair in pairs}
+    items = score_items(pairs, fused)
     table = cell.folder / SCORES
     try:
         cell.require_unchanged()
@@ -298,6 +309,7 @@ def score(
     try:
         for made, (pair, values) in enumerate(zip(missing, results, strict=True), start=1):
             pair.require_unchanged()
+            require_unchanged(stamps[pair.name])
             rows[pair.name] = values
             if made % _FLUSH == 0:
                 _write_rows(table, rows)
@@ -314,8 +326,18 @@ def score(
 
 def score_recipe(settings: ScoreSettings) -> dict[str, Any]:
     """Return what decides a row of metrics besides the pictures."""
-    code = digest(sorted(Path(metrics.__file__).parent.glob("*.py")))
-    return {"convention": settings.convention, "size": settings.size, "code": code}
+    return {"convention": settings.convention, "size": settings.size, "code": _scoring_code()}
+
+
+@cache
+def _scoring_code() -> str:
+    """Return the hash of what this process scores with, even if the files change while it runs."""
+    return digest(sorted(Path(metrics.__file__).parent.glob("*.py")))
+
+
+def score_items(pairs: Iterable[Pair], fused: Path) -> dict[str, str]:
+    """Return the fingerprint of what each row of metrics is made from: the pair and its fused picture."""
+    return {pair.name: _combined(pair.fingerprint, fused / f"{pair.name}.png") for pair in pairs}
 
 
 def read_scores(cell: Cell, pairs: Iterable[Pair]) -> pd.DataFrame:
@@ -361,8 +383,12 @@ def _undefined(rows: Iterable[dict[str, float]]) -> list[str]:
     return [f"{metric}: undefined on {count} of {len(frame)} images" for metric, count in counts.items() if count]
 
 
-def _combined(fingerprint: str, *files: Path) -> str:
+def _stamped(*files: Path) -> Stamps:
     for path in files:
         if not path.is_file():
             raise InputError(f"{path} is not there; every pair needs its fused picture. Run the stage before this one.")
+    return stamped(files)
+
+
+def _combined(fingerprint: str, *files: Path) -> str:
     return hashlib.sha256(f"{fingerprint}{digest(files)}".encode()).hexdigest()

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from metrics.errors import InputError
 from metrics.pictures import remove_leftovers, write_bytes
 
-MANIFEST = "manifest.json"
+MANIFEST, ERROR = "manifest.json", "error.txt"
 PACKAGES = (
     "numpy",
     "scipy",
@@ -179,6 +179,7 @@ class Cell:
             files: Those of its files that `holds` and `require_unchanged` compare from now on.
         """
         self._end("done", None, list(notes), {path.name: digest([path]) for path in files})
+        (self.folder / ERROR).unlink(missing_ok=True)  # of an earlier try
 
     def fail(self, reason: str) -> None:
         """Mark the cell as failed, with the reason in one line; what it holds already stays."""

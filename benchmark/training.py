@@ -30,14 +30,16 @@ class PairSamples:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> moefusion.Sample:
-        """Return a pair; raises InputError for a picture that cannot be read."""
+        """Return a pair; raises InputError for a picture that cannot be read, or changed since it was hashed."""
         pair = self.pairs[index]
-        return moefusion.Sample(
+        sample = moefusion.Sample(
             infrared=_luma(pair.infrared),
             visible=_luma(pair.visible),
             boxes=torch.tensor([(box.x0, box.y0, box.x1, box.y1) for box in pair.boxes]).reshape(-1, 4),
             labels=torch.tensor([self.numbers[label] for label in pair.labels], dtype=torch.long),
         )
+        pair.require_unchanged()
+        return sample
 
 
 MODEL = "model.safetensors"

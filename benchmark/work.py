@@ -3,7 +3,7 @@
 import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from benchmark.entries import Entry, label
 from benchmark.experiment import DatasetSettings, Experiment, MethodSettings
 from benchmark.parts import Loaded
 from benchmark.record import Part
-from benchmark.store import Cell
+from benchmark.store import ERROR, Cell
 from metrics.errors import InputError
 from metrics.pictures import remove_leftovers
 
@@ -77,7 +77,7 @@ class Work:
         """Read the data sets, and record what was found."""
         found = [loaded for wanted in self.experiment.datasets if (loaded := self._loaded(wanted))]
         labels = tuple(label(method) for method in self.experiment.methods)
-        if not int(os.environ.get("RANK", "0")):  # or torchrun's first process, which writes for all
+        if _alone_or_first():
             record.write(self.options.out, record.Record(self.experiment, labels, tuple(each.part for each in found)))
         return found
 
@@ -310,15 +310,23 @@ class Work:
                 reason, trace = error.reason, error.trace
             else:
                 reason, trace = stages.one_line(error), traceback.format_exc()
-            cell.folder.mkdir(parents=True, exist_ok=True)
-            (cell.folder / "error.txt").write_text(trace, encoding="utf-8", errors="backslashreplace")
-            self.outcome.broken.append(f"{cell.dataset}, {cell.method}: {reason}; see {cell.folder / 'error.txt'}")
+            if _alone_or_first():
+                with suppress(OSError):  # the reason counts more
+                    cell.folder.mkdir(parents=True, exist_ok=True)
+                    (cell.folder / ERROR).write_text(trace, encoding="utf-8", errors="backslashreplace")
+            self.outcome.broken.append(f"{cell.dataset}, {cell.method}: {reason}; see {cell.folder / ERROR}")
         else:
             if task.state != "running":
                 self.board.end(task, task.state)
             return
-        cell.fail(reason)
+        if _alone_or_first():
+            cell.fail(reason)
         self.board.end(task, "failed", reason)
+
+
+def _alone_or_first() -> bool:
+    """Return whether this process writes: of those that torchrun starts, only the first does."""
+    return not int(os.environ.get("RANK", "0"))
 
 
 def progress(task: Task) -> Callable[[int, int], None]:
@@ -346,7 +354,7 @@ def working(
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    if int(os.environ.get("RANK", "0")):
+    if not _alone_or_first():
         yield  # one of torchrun's processes beside the first, which holds the lock for all
         return
     lock = FileLock(out / ".lock")

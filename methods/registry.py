@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -77,11 +78,26 @@ def create(name: str, *, variant: str | None = None, weights: str | Path | None 
     return find(name)(variant=variant, weights=None if weights is None else str(weights), device=device)
 
 
+@cache
+def code_digest(method: type[Method]) -> str:
+    """Return a SHA-256 over the source files of a method as they were when it was first asked for.
+
+    `find` asks as soon as it has loaded them: what changes later is not what this process runs.
+    """
+    files = sorted(hashlib.sha256(path.read_bytes()).digest() for path in method.code())  # whatever folder they lie in
+    return hashlib.sha256(b"".join(files)).hexdigest()
+
+
 def _module(path: Path) -> ModuleType:
     if not path.is_file():
         raise InputError(f"{path} is not there; a method of your own is written path/to/file.py:Class")
-    # A name of its own for every path, so that two files called method.py do not stand for each other.
-    name = f"ivif_method_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    # A name of its own for every path and content, so that two files called method.py do not stand for each other, nor
+    # a file for what it was before.
+    try:
+        known = hashlib.sha256(str(path.resolve()).encode() + b"\0" + path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
+    name = f"ivif_method_{known[:16]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -108,6 +124,7 @@ def _checked(name: str, found: object) -> type[Method]:
         raise InputError(f"{name} is {found!r}; expected a subclass of methods.Method")
     if not isinstance(found.title, str):
         raise InputError(f"{name} has the title {found.title!r}; expected a text")
+    code_digest(found)
     return found
 
 

@@ -25,7 +25,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 MATLAB_LUMA = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])
 _SCAN, _MOST_SCANS = b"\xff\xda", 64  # JPEG: each takes a pass over all pixels; progressive files have about ten
 _ROWS = 32  # rows treated at a time, so that intermediate arrays stay in the cache
-_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # `write_bytes`'s, and those of models: mkstemp draws the eight
+# Of `write_bytes` and of models: mkstemp draws the eight, safetensors the six beside them.
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp|\.tmp[A-Za-z0-9]{6}")
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")  # those of SUFFIXES, whatever else Pillow could open by another name
 _DEEP = ("I", "F")  # Pillow's modes of more than eight bits all begin so: I, I;16, I;16B, F
 
@@ -166,7 +167,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what a process that was killed in the midst of `write_bytes` left in a folder, and nothing else."""
-    for path in folder.glob(".*.tmp"):
+    for path in folder.glob(".*tmp*"):
         if _TEMPORARY.fullmatch(path.name) and path.is_file():
             path.unlink()
 

@@ -19,6 +19,8 @@ from moefusion.model import MoEFusion
 _FORMAT = 1
 _KEY = "moefusion"  # of the settings in the file's own metadata
 _MODEL, _OPTIMISER = "model.", "optimiser."
+_REMEDY = "Take another copy, or remove it where a run made it: the same run makes it again."
+_PER_CLASS = 1280  # numbers at least: two detectors, a class's score and four edges, from 128 features
 
 
 class Checkpoint(NamedTuple):
@@ -83,22 +85,26 @@ def load_checkpoint(path: str | Path) -> MoEFusion:
     try:
         fusion = FusionConfig.from_dict(checkpoint.settings["fusion"])
         detector = DetectorConfig(**checkpoint.settings["detector"])
-        _require_held(fusion, checkpoint.weights)
-        model = MoEFusion(fusion, detector, checkpoint.settings["classes"], initialise=False)
+        classes = checkpoint.settings["classes"]
+        _require_held(fusion, classes, checkpoint.weights)
+        model = MoEFusion(fusion, detector, classes, initialise=False)
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())[:160]
-        raise ValueError(f"{path} has settings that this version cannot build a model from: {said}") from error
+        raise ValueError(
+            f"{path} has settings that this version cannot build a model from: {said}. {_REMEDY}"
+        ) from error
     fill_model(model, checkpoint.weights, path)
     return model.eval()
 
 
-def _require_held(fusion: FusionConfig, weights: Mapping[str, Tensor]) -> None:
+def _require_held(fusion: FusionConfig, classes: object, weights: Mapping[str, Tensor]) -> None:
     """Raise for settings of a far larger model than the weights are: to build it would take all memory."""
     held = sum(weight.numel() for weight in weights.values())
     grids = [fusion.global_gate_grid] * fusion.global_experts + [fusion.local_gate_grid] * (
         fusion.local_experts is True
     )
-    if fusion.experts > len(weights) or any(math.prod(grid) * fusion.experts > held for grid in grids):
+    predicted = classes * _PER_CLASS if isinstance(classes, int) and fusion.uses_attention else 0
+    if max(predicted, *(math.prod(grid) * fusion.experts for grid in grids), 0) > held or fusion.experts > len(weights):
         raise ValueError(f"they claim a larger model than one of {held} numbers")
 
 
@@ -119,9 +125,9 @@ def read_checkpoint(path: str | Path, *, optimiser: bool = True) -> Checkpoint:
                 for part in (_MODEL, _OPTIMISER if optimiser else "\0")
             )
         settings = json.loads(metadata.get(_KEY, "null"))
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:  # RecursionError: of nested settings
         said = " ".join(str(error).split())[:160]
-        raise ValueError(f"{path} is damaged, or no safetensors file: {said}. Take another copy.") from error
+        raise ValueError(f"{path} is damaged, or no safetensors file: {said}. {_REMEDY}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{path} is no checkpoint of a MoEFusion model; expected its settings in the metadata.")
     if settings.get("format") != _FORMAT:

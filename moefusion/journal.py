@@ -1,14 +1,14 @@
 """What a training run tells while it runs: a CSV file, a progress bar and, where asked for, TensorBoard."""
 
-import csv
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from moefusion.files import written
+from moefusion.files import appended, written
 
 _LEADING = ("step", "epoch")
 
@@ -16,7 +16,7 @@ _LEADING = ("step", "epoch")
 class Journal:
     """One row of values for each training step.
 
-    A run that goes on from an earlier step drops the rows after it, and a last row that was cut short.
+    A run that goes on from an earlier step drops the rows after it, and what is no row, as one that was cut short.
 
     Raises:
         ValueError: TensorBoard is asked for and not installed.
@@ -33,10 +33,7 @@ class Journal:
             tensorboard: Write TensorBoard's files as well.
         """
         self._writer = _tensorboard(folder / "tensorboard", first_step) if tensorboard else None
-        path = folder / "train.csv"
-        _keep_rows(path, first_step)
-        self._new = not path.exists()
-        self._file = path.open("a", newline="", encoding="utf-8")
+        self._path, self._first_step, self._begun = folder / "train.csv", first_step, False
         self._progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=12),
@@ -48,13 +45,16 @@ class Journal:
         self._task = self._progress.add_task("", total=steps, completed=first_step, epoch="")
 
     def write(self, values: Mapping[str, float]) -> None:
-        """Add a row; the names, "step" and "epoch" first, must be the same at every step."""
-        writer = csv.writer(self._file, lineterminator="\n")
-        if self._new:
-            writer.writerow(values)
-            self._new = False
-        writer.writerow(values.values())
-        self._file.flush()
+        """Add a row; the names, "step" and "epoch" first, must be the same at every step.
+
+        Raises:
+            OSError: The disk is full, say.
+        """
+        if not self._begun:
+            text = "".join(map(_line, [list(values), *kept_rows(self._path, list(values), self._first_step)]))
+            written(self._path, lambda name: Path(name).write_text(text, encoding="utf-8", newline=""))
+            self._begun = True
+        appended(self._path, _line(list(map(str, values.values()))))
         self._progress.update(
             self._task, completed=values["step"], epoch=f"{values['epoch']:g}", description=_summary(values)
         )
@@ -71,7 +71,6 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
-        self._file.close()
         if self._writer is not None:
             self._writer.close()
 
@@ -87,21 +86,39 @@ def _summary(values: Mapping[str, float]) -> str:
     return "\n".join([losses, *(f"{gate} experts {'/'.join(shares)}%" for gate, shares in gates.items())])
 
 
-def _keep_rows(path: Path, last_step: int) -> None:
-    if not path.exists():
-        return
-    head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
-    steps = [row.partition(",")[0] for row in rows]
-    kept = [
-        row
-        for row, step in zip(rows, steps, strict=True)
-        if row.endswith("\n") and step.isdecimal() and int(step) <= last_step
-    ]
-    if not kept:
-        path.unlink()
-        return
-    text = "".join([head, *kept])
-    written(path, lambda name: Path(name).write_text(text, encoding="utf-8", newline=""))
+def kept_rows(path: Path, names: Sequence[str], last_step: int) -> list[list[str]]:
+    """Return a journal's rows up to a step, as texts.
+
+    What was made of the steps does not depend on them, so a damaged journal stops nobody: a line that is no row is
+    left out, and a journal of other columns has none.
+
+    Args:
+        path: A CSV file, which need not be there.
+        names: Its columns, "step" first.
+        last_step: Rows of later steps come again, and are left out.
+    """
+    if not path.is_file():
+        return []
+    head, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] or [""]
+    if head.split(",") != list(names):
+        return []
+    rows = [line.split(",") for line in lines]
+    return [row for row in rows if len(row) == len(names) and all(map(_finite, row)) and _counts(row[0], last_step)]
+
+
+def _counts(step: str, last_step: int) -> bool:
+    return step.isdecimal() and 0 < float(step) <= last_step  # not int(): it refuses thousands of digits
+
+
+def _finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _line(fields: Sequence[str]) -> str:
+    return ",".join(fields) + "\n"
 
 
 def _tensorboard(folder: Path, first_step: int) -> Any:

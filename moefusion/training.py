@@ -93,6 +93,7 @@ class _Run:
             self.weights.values(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.epoch_steps = -(-len(data) * config.repeat // config.batch)
+        self.steps = config.epochs * self.epoch_steps
         self.step = 0
 
     def run(self, resume: bool, progress: bool) -> Path:
@@ -172,11 +173,19 @@ class _Run:
         if not resume:
             raise ValueError(f"{path} is there already. Pass resume=True to go on from it, or take another folder.")
         checkpoint = read_checkpoint(path)
-        saved, now = checkpoint.settings.get("training", {}), self._settings()
+        saved, now = checkpoint.settings.get("training"), self._settings()
+        if not isinstance(saved, dict):
+            raise ValueError(f"{path} does not say what training it is of; remove it, and training begins anew.")
         self._compare(path, {**checkpoint.settings, **saved}, {**model_settings(self.model), **now})
+        step = saved.get("step")
+        if type(step) is not int or not 0 <= step <= self.steps:
+            raise ValueError(
+                f"{path} is damaged: expected its step, a whole number from 0 to {self.steps}, got {step!r:.40}. "
+                "Remove it, and training begins anew."
+            )
         fill_model(self.model, checkpoint.weights, path)
         fill_optimiser(self.model, self.optimiser, checkpoint.optimiser)
-        self.step = saved["step"]
+        self.step = step
 
     def _compare(self, path: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name in ("fusion", "detector", "classes", "config", "samples"):
@@ -206,9 +215,8 @@ class _Run:
         if rank() != 0:
             yield None
             return
-        steps = self.config.epochs * self.epoch_steps
         with Journal(
-            self.folder, first_step=self.step, steps=steps, progress=progress, tensorboard=self.config.tensorboard
+            self.folder, first_step=self.step, steps=self.steps, progress=progress, tensorboard=self.config.tensorboard
         ) as journal:
             yield journal
 

@@ -1,5 +1,9 @@
 """The command line: what it lists, what it refuses, and with which exit status."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -86,3 +90,24 @@ def test_weights_are_listed_and_refused_by_name(call, tmp_path: Path, monkeypatc
     assert status == 2
     assert "weights add rfn_nest PATH" in complaint
     assert "unknown method with weights 'average'" in call("weights", "list", "average")[2]
+
+
+SCRIPT = Path(__file__).parents[1] / "run_benchmark.py"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(closed: str) -> None:
+    line = f"exec {sys.executable} {SCRIPT} list metrics {closed}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("Q_abf" in done.stdout) == (">&-" not in closed.replace("2>&-", ""))
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.8])
+def test_interrupted_while_it_loads(seconds: float) -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    process = subprocess.Popen([sys.executable, str(SCRIPT), "run", "m3fd", "--data-root", "/nowhere"], **pipes)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    complaints = process.communicate(timeout=60)[1]
+    assert len(complaints.splitlines()) <= 1, complaints

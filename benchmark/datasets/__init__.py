@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from joblib import cpu_count
+
 from benchmark.datasets import embedded, flir, folders, llvip, m3fd, msrs
 from benchmark.datasets.base import Box, Dataset, Pair, fingerprint
-from benchmark.datasets.findings import Findings, Parts, Scan
+from benchmark.datasets.findings import Findings, Parts, Scan, quoted, short
 from benchmark.datasets.report import CheckReport, examine, render
 from metrics.errors import InputError, unknown
 
@@ -25,6 +27,7 @@ __all__ = [
     "Scan",
     "check",
     "fingerprint",
+    "keywords",
     "load",
     "names",
     "record",
@@ -32,6 +35,8 @@ __all__ = [
     "scan",
     "titles",
 ]
+
+_LONGEST = 4096  # characters of an option's value: the longest path that Linux takes
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,7 @@ class Record:
     @property
     def options(self) -> tuple[str, ...]:
         """What `load` takes besides the root."""
-        parameters = inspect.signature(self.read).parameters.values()
-        return tuple(option.name for option in parameters if option.kind is option.KEYWORD_ONLY)
+        return keywords(self.read)
 
 
 RECORDS = {
@@ -131,6 +135,12 @@ RECORDS = {
 }
 
 
+def keywords(function: Callable[..., object]) -> tuple[str, ...]:
+    """Return the names of a function's keyword-only arguments."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
+
+
 def names() -> tuple[str, ...]:
     """Return the names of the data sets."""
     return tuple(RECORDS)
@@ -152,7 +162,7 @@ def record(name: str) -> Record:
     return RECORDS[name]
 
 
-def scan(name: str, root: str | Path, **options: str | Path) -> Scan:
+def scan(name: str, root: str | Path, /, **options: str | Path) -> Scan:
     """Return a data set as far as it can be read, and every problem of its folder.
 
     Args:
@@ -166,9 +176,13 @@ def scan(name: str, root: str | Path, **options: str | Path) -> Scan:
     known = record(name)
     for option in options:
         if option not in known.options:
-            raise unknown(f"option of the data set {name}", option, known.options or ("none",))
-        if not isinstance(options[option], str | Path | None) or "\0" in str(options[option]):
-            raise InputError(f"option {option} of the data set {name} is {options[option]!r}; expected a text.")
+            raise unknown(f"option of the data set {name}", short(option), known.options or ("none",))
+        value = options[option]
+        if not isinstance(value, str | Path | None) or "\0" in str(value) or len(str(value)) > _LONGEST:
+            raise InputError(
+                f"option {option} of the data set {name} is {quoted(value)}; expected a text, of {_LONGEST:,} "
+                "characters at most."
+            )
     root, findings, parts = Path(root), Findings(), Parts()
     try:
         if not root.is_dir():
@@ -191,10 +205,10 @@ def scan(name: str, root: str | Path, **options: str | Path) -> Scan:
         parts.split,
         findings.notes,
     )
-    return Scan(dataset, tuple(findings.problems), parts.layout, findings.annotation_hash)
+    return Scan(dataset, tuple(findings.problems), parts.layout, findings.annotation_hash, findings.more)
 
 
-def load(name: str, root: str | Path, **options: str | Path) -> Dataset:
+def load(name: str, root: str | Path, /, **options: str | Path) -> Dataset:
     """Return a data set whose folder has no problem.
 
     Args:
@@ -207,7 +221,7 @@ def load(name: str, root: str | Path, **options: str | Path) -> Dataset:
     """
     found = scan(name, root, **options)
     if found.problems:
-        first, more = found.problems[0], len(found.problems) - 1
+        first, more = found.problems[0], len(found.problems) - 1 + sum(found.more.values())
         rest = f" And {more:,} more; `run_benchmark.py check {name} {root}` lists them." if more else ""
         raise InputError(first + rest)
     return found.dataset
@@ -216,8 +230,9 @@ def load(name: str, root: str | Path, **options: str | Path) -> Dataset:
 def check(
     name: str,
     root: str | Path,
+    /,
     *,
-    jobs: int = 1,
+    jobs: int | None = 1,
     progress: Callable[[int, int], None] | None = None,
     **options: str | Path,
 ) -> CheckReport:
@@ -226,11 +241,14 @@ def check(
     Args:
         name: One of `names()`.
         root: The folder that holds its files.
-        jobs: Number of processes that decode.
+        jobs: Number of processes that decode, of which a pair needs one at most; None for one a core.
         progress: Called with the number of pairs done and their total.
         options: As its reader names them.
 
     Raises:
-        InputError: The name or an option is unknown; never for what the folder holds.
+        InputError: The name or an option is unknown, or there are no processes; never for what the folder holds.
     """
+    jobs = cpu_count() if jobs is None else jobs
+    if jobs < 1:
+        raise InputError(f"workers is {jobs}; expected at least 1, or nothing for one a core.")
     return examine(scan(name, root, **options), str(root), record(name).published, jobs, progress)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from benchmark.stamps import Stamps, require_unchanged, stamped
 from metrics.errors import InputError
 
 
@@ -61,23 +62,13 @@ class Pair:
         return digest.hexdigest()
 
     @cached_property
-    def stamps(self) -> tuple[tuple[int, int, int], ...]:
+    def stamps(self) -> Stamps:
         """What the file system said of both files when the fingerprint was taken."""
-        return tuple(_stamp(path) for path in (self.infrared, self.visible))
+        return stamped((self.infrared, self.visible))
 
     def require_unchanged(self) -> None:
         """Raise when a picture file is another one than that of the fingerprint; to be called after its use."""
-        for path, stamp in zip((self.infrared, self.visible), self.stamps, strict=True):
-            if _stamp(path) != stamp:
-                raise InputError(f"{path} changed while the run was at work; let it rest and run again.")
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-    return found.st_mtime_ns, found.st_size, found.st_ino
+        require_unchanged(self.stamps)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,13 @@
 """The embedded data set: a folder that `synthetic.write` made, read as the data set whose layout it has."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmark.datasets import flir, llvip, m3fd, msrs, synthetic
-from benchmark.datasets.findings import Findings, Parts
+from benchmark.datasets.findings import Findings, Parts, quoted
 from benchmark.datasets.pairing import listing
-from metrics.errors import InputError, unknown
+from metrics.errors import InputError
 
 READERS: dict[str, Callable[[Path, Findings], Parts]] = {
     "m3fd": m3fd.read,
@@ -29,16 +28,15 @@ def read(root: Path, findings: Findings) -> Parts:
         InputError: The folder is not one of these.
     """
     path = root / synthetic.SETTINGS
-    try:
-        settings = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    settings = synthetic.record(root)
+    if settings is None:
         raise InputError(
             f"{root} is no synthetic data set (no readable {path.name}); found: {listing(root)}. Let the "
             "benchmark write one."
-        ) from None
-    layout = settings.get("layout") if isinstance(settings, dict) else None
+        )
+    layout = settings.get("layout")
     if layout not in tuple(READERS):  # as any JSON value may stand there, hashable or not
-        raise unknown(f"layout in {path}", layout, tuple(READERS))
+        raise InputError(f"unknown layout in {path} {quoted(layout)}; known: {', '.join(READERS)}")
     parts = READERS[layout](root, findings)
     drawn = synthetic.LAYOUTS[layout].labels.values()
     classes = tuple(label for label in parts.classes if label in drawn)

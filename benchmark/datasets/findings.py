@@ -1,12 +1,32 @@
 """What a reader of a data set hands back: its pairs, and everything that was wrong with the folder."""
 
 import hashlib
+import reprlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from benchmark.datasets.base import Dataset, Pair
 from metrics.errors import plain
+
+MOST = 5000  # problems of a kind that are kept; a published list beside a sample of its pictures makes 4,187
+_QUOTED = 80  # characters of a name or a value in a message
+_REPR = reprlib.Repr()  # it goes only so deep and so far into what is nested or long
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = _QUOTED
+
+
+def short(text: str) -> str:
+    """Return a text as messages quote it: its beginning, where it is long."""
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
+
+
+def quoted(value: object) -> str:
+    """Return any value as messages quote it, whatever a file makes of it."""
+    try:
+        return short(_REPR.repr(value))
+    except ValueError:  # Python writes no whole number of thousands of digits
+        return f"a huge {type(value).__name__}"
 
 
 class Problem(NamedTuple):
@@ -23,16 +43,28 @@ class Problem(NamedTuple):
 
 
 class Findings:
-    """Collects problems, and notes on what was left out or mended, while a folder is read."""
+    """Collects problems, and notes on what was left out or mended, while a folder is read.
+
+    Attributes:
+        problems: The first `MOST` of each kind.
+        more: Number of the others, by kind.
+        annotations: SHA-256 of each annotation file, by pair name.
+    """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self.more: Counter[str] = Counter()
         self.annotations: dict[str, str] = {}
         self._notes: list[str] = []
         self._counts: Counter[str] = Counter()
+        self._kept: Counter[str] = Counter()
 
     def problem(self, kind: str, text: str) -> None:
-        """Keep a problem."""
+        """Keep a problem, or count it when there are many of its kind."""
+        if self._kept[kind] >= MOST:
+            self.more[kind] += 1
+            return
+        self._kept[kind] += 1
         self.problems.append(Problem(kind, plain(text)))
 
     def note(self, text: str) -> None:
@@ -83,12 +115,14 @@ class Scan:
         findings: Problems by kind, in the order they were met.
         layout: The folders that were found, in words; empty when none was.
         annotations: As `Findings.annotation_hash`.
+        more: As `Findings.more`.
     """
 
     dataset: Dataset
     findings: tuple[Problem, ...]
     layout: str
     annotations: str
+    more: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def problems(self) -> list[str]:

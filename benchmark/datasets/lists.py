@@ -5,12 +5,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.datasets.findings import Findings
+from benchmark.datasets.findings import Findings, short
 from benchmark.datasets.pairing import content, safe
 from metrics.errors import InputError
 from metrics.pictures import SUFFIXES
 
 Split = tuple[list[str], list[str]]
+
+_LONGEST = 1000  # characters; file systems take 255. Composing a long line of accents takes hours
 
 
 @dataclass(frozen=True)
@@ -72,21 +74,21 @@ def read(lists: Lists, known: Collection[str], findings: Findings, *, suffix: st
 
 def _names(path: Path, known: Collection[str], findings: Findings, suffix: str) -> list[str]:
     try:
-        lines = unicodedata.normalize("NFC", content(path).decode("utf-8-sig")).splitlines()
+        lines = content(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text file; expected a pair's name a line.") from None
     names: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
-        name = _stem(line.strip()).removesuffix(suffix)
+        name = _name(line.strip()).removesuffix(suffix)
         if not name:
             continue
-        where = f"{path}, line {number}"
+        where, shown = f"{path}, line {number}", short(name)
         if not safe(name):
-            findings.problem("list", f"{where}: {name!r} could leave the data set's folder; expected a plain name.")
+            findings.problem("list", f"{where}: {shown!r} could leave the data set's folder; expected a plain name.")
         elif name in names:
-            findings.problem("list", f"{where}: {name} is already in line {names[name]}; a pair is listed once.")
+            findings.problem("list", f"{where}: {shown} is already in line {names[name]}; a pair is listed once.")
         elif name not in known:
-            findings.problem("list", f"{where}: {name} has neither an infrared nor a visible picture.")
+            findings.problem("list", f"{where}: {shown} has neither an infrared nor a visible picture.")
         else:
             names[name] = number
     if not any(line.strip() for line in lines):
@@ -94,6 +96,8 @@ def _names(path: Path, known: Collection[str], findings: Findings, suffix: str) 
     return list(names)
 
 
-def _stem(name: str) -> str:
-    path = Path(name)
-    return name[: -len(path.suffix)] if path.suffix.lower() in SUFFIXES else name
+def _name(text: str) -> str:
+    """Return the name by which a listed picture is matched, as `pictures.name_of` makes it of a file's."""
+    stem, _, ending = text.rpartition(".")
+    name = stem if stem and f".{ending.lower()}" in SUFFIXES else text
+    return unicodedata.normalize("NFC", name) if len(name) <= _LONGEST else name

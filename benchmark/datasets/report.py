@@ -49,7 +49,8 @@ class CheckReport:
         parts: Train and test.
         sizes: Number of pairs of each size, as `widthxheight`, most frequent first.
         annotations: SHA-256 over the annotation files; empty without any.
-        problems: Lines of text by kind of problem.
+        problems: Lines of text by kind of problem, the first of each.
+        more: Number of the others, by kind.
         notes: What was left out or mended, with counts.
     """
 
@@ -63,6 +64,7 @@ class CheckReport:
     annotations: str
     problems: dict[str, list[str]]
     notes: tuple[str, ...]
+    more: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def examine(
         scan.annotations,
         problems,
         dataset.notes + notes,
+        dict(scan.more),
     )
 
 
@@ -143,9 +146,10 @@ def render(report: CheckReport, limit: int = 50) -> RenderableType:
         *(f"note: {escape(note)}" for note in report.notes),
     ]
     for kind, texts in report.problems.items():
-        lines.append(f"[bold red]{kind}: {len(texts):,}[/]")
-        lines += [f"  {escape(text)}" for text in texts[:limit]]
-        lines += [f"  and {len(texts) - limit:,} more"] if len(texts) > limit else []
+        number, shown = len(texts) + report.more.get(kind, 0), texts[:limit]
+        lines.append(f"[bold red]{kind}: {number:,}[/]")
+        lines += [f"  {escape(text)}" for text in shown]
+        lines += [f"  and {number - len(shown):,} more"] if number > len(shown) else []
     lines.append("[bold red]not fit for use[/]" if report.problems else "[bold green]fit for use[/]")
     return Group(table, *lines)
 
@@ -167,6 +171,7 @@ def _part(part: str, decoded: list[_Decoded], classes: tuple[str, ...], publishe
 
 def _decode(pairs: tuple[Pair, ...], jobs: int, progress: Callable[[int, int], None] | None) -> list[_Decoded]:
     done = []
+    jobs = max(min(jobs, len(pairs)), 1)  # joblib starts as many as it is told, whether or not there is work
     for one in Parallel(n_jobs=jobs, return_as="generator")(delayed(_decode_pair)(pair) for pair in pairs):
         done.append(one)
         if progress:

@@ -16,17 +16,22 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 
 from benchmark.datasets.base import Box
+from benchmark.datasets.findings import quoted, short
+from benchmark.datasets.pairing import content
 from benchmark.datasets.scenes import Scene, TwoWheeler, scene
 from metrics import pictures
-from metrics.errors import InputError, unknown
+from metrics.errors import InputError
 from metrics.opencv import cv2
 from metrics.pictures import Picture
 
-__all__ = ["LAYOUTS", "SETTINGS", "VERSION", "Scene", "scene", "write"]
+__all__ = ["LAYOUTS", "SETTINGS", "VERSION", "Scene", "record", "scene", "write"]
 
 VERSION = 1  # of the generator: raised whenever the same settings would give other files
 SETTINGS = "synthetic.json"
-SMALLEST_SIDE = 96
+SMALLEST_SIDE, LARGEST_SIDE = 96, 2048  # at the largest a scene takes half a GiB; the largest real set has 1280x1024
+MOST_PAIRS = 100_000  # of a part; the largest real data set has 15,488 in all
+LARGEST_SEED = 2**32 - 1
+_ADVICE = "Remove it, or choose another folder."
 _PART_SEEDS = 1_000_000  # scenes that a part of one `seed` may have before it would meet the next part's
 
 
@@ -49,6 +54,7 @@ class _Layout:
 
 def write(
     folder: str | Path,
+    /,
     *,
     layout: str = "m3fd",
     train: int = 24,
@@ -58,19 +64,19 @@ def write(
 ) -> None:
     """Write a synthetic data set into a folder; it appears whole or not at all.
 
-    A folder that holds the same set already is left as it is. No scene is in both parts, and no scene of one
-    `seed` is in another's sets.
+    A folder that holds the same set already is left as it is; one whose record is damaged is drawn again, unless it
+    has files that the set has not. No scene is in both parts, and no scene of one `seed` is in another's sets.
 
     Args:
         folder: Where to; it must be new or empty, or hold the same set.
         layout: One of `LAYOUTS`.
-        train: Number of training pairs.
-        test: Number of test pairs.
-        seed: Chooses the scenes.
-        size: Width and height of the pictures, in pixels.
+        train: Number of training pairs, `MOST_PAIRS` at most.
+        test: Number of test pairs, as many at most.
+        seed: Chooses the scenes; `LARGEST_SEED` at most.
+        size: Width and height of the pictures, in pixels, from `SMALLEST_SIDE` to `LARGEST_SIDE`.
 
     Raises:
-        InputError: The layout is unknown, a number is out of range, or the folder holds something else.
+        InputError: A setting is of the wrong type or out of range, or the folder holds something else.
     """
     folder = Path(folder)
     settings = _settings(layout, train, test, seed, size)
@@ -86,7 +92,7 @@ def write(
         pictures.write_bytes(temporary / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
         temporary.chmod(0o755)
         try:
-            temporary.replace(folder)
+            _put(temporary, folder)
         except OSError as error:
             if not _stands(folder, settings):  # another process may have been faster
                 raise InputError(f"{folder} cannot be made ({error.strerror}); choose another folder.") from error
@@ -94,46 +100,83 @@ def write(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _settings(layout: str, train: int, test: int, seed: int, size: tuple[int, int]) -> dict[str, Any]:
-    """Return what decides the files' content, checked."""
-    if layout not in LAYOUTS:
-        raise unknown("layout of a synthetic data set", layout, tuple(LAYOUTS))
-    for name, count in (("train", train), ("test", test)):
-        if not 1 <= count <= _PART_SEEDS:
-            raise InputError(f"synthetic data set: {name} is {count}; expected 1 to {_PART_SEEDS} pairs.")
-    if seed < 0:
-        raise InputError(f"synthetic data set: seed is {seed}; expected a number that is not negative.")
-    if min(size) < SMALLEST_SIDE:
-        raise InputError(
-            f"synthetic data set: size is {size[0]}x{size[1]}; expected at least {SMALLEST_SIDE}x{SMALLEST_SIDE}."
-        )
-    return {
-        "generator": VERSION,
-        "layout": layout,
-        "train": train,
-        "test": test,
-        "seed": seed,
-        "size": list(size),
+def record(folder: Path) -> dict[str, Any] | None:
+    """Return the settings that a folder's record gives; None when it is not there, or damaged."""
+    try:
+        found = json.loads(content(folder / SETTINGS))
+    except (ValueError, RecursionError):  # of which InputError is one
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _settings(layout: object, train: object, test: object, seed: object, size: object) -> dict[str, Any]:
+    """Return what decides the files' content, checked: an experiment may give values of any type."""
+    pairs = f"a whole number from 1 to {MOST_PAIRS:,}"
+    checks = {
+        "layout": (layout, isinstance(layout, str) and layout in LAYOUTS, f"one of {', '.join(LAYOUTS)}"),
+        "train": (train, _whole(train, 1, MOST_PAIRS), pairs),
+        "test": (test, _whole(test, 1, MOST_PAIRS), pairs),
+        "seed": (seed, _whole(seed, 0, LARGEST_SEED), f"a whole number from 0 to {LARGEST_SEED:,}"),
+        "size": (
+            size,
+            isinstance(size, list | tuple)
+            and len(size) == 2
+            and all(_whole(side, SMALLEST_SIDE, LARGEST_SIDE) for side in size),
+            f"width and height, whole numbers from {SMALLEST_SIDE} to {LARGEST_SIDE:,}",
+        ),
     }
+    for name, (value, right, expected) in checks.items():
+        if not right:
+            raise InputError(f"synthetic data set: {name} is {quoted(value)}; expected {expected}.")
+    given = {name: list(value) if isinstance(value, tuple) else value for name, (value, *_) in checks.items()}
+    return {"generator": VERSION, **given}
+
+
+def _whole(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most  # not isinstance: True is an int
 
 
 def _stands(folder: Path, settings: dict[str, Any]) -> bool:
-    """Return whether a folder holds the set of these settings; False for a new or empty one."""
+    """Return whether a folder holds the set of these settings; False where it is to be drawn.
+
+    That is a folder that is new, empty, or has a damaged record.
+    """
     if not folder.exists() and not folder.is_symlink():
         return False
     if folder.is_dir() and not any(folder.iterdir()):
         return False
-    advice = "Remove it, or choose another folder."
-    try:
-        found = json.loads((folder / SETTINGS).read_text())
-    except (OSError, ValueError):
-        raise InputError(f"{folder} is there and is no synthetic data set (no readable {SETTINGS}). {advice}") from None
+    found = record(folder)
+    if found is None:
+        if not (folder / SETTINGS).is_file():
+            raise InputError(f"{folder} is there and is no synthetic data set (no {SETTINGS}). {_ADVICE}")
+        return False
     if found != settings:
-        differing = [name for name in settings if not isinstance(found, dict) or found.get(name) != settings[name]]
+        differing = [name for name in settings if found.get(name) != settings[name]]
         raise InputError(
-            f"{folder} holds another synthetic data set: it differs in {', '.join(differing) or SETTINGS}. {advice}"
+            f"{folder} holds another synthetic data set: it differs in {', '.join(differing) or SETTINGS}. {_ADVICE}"
         )
     return True
+
+
+def _put(drawn: Path, folder: Path) -> None:
+    """Give a drawn set its place, where there is nothing, or the remains of the same set."""
+    if folder.is_symlink() or not (folder / SETTINGS).is_file() or record(folder) is not None:
+        drawn.replace(folder)
+        return
+    foreign = sorted(_files(folder) - _files(drawn))
+    if foreign:
+        raise InputError(
+            f"{folder} has a damaged {SETTINGS}, and files that are not of the synthetic data set, such as "
+            f"{short(foreign[0])}. {_ADVICE}"
+        )
+    old = drawn.with_suffix(".old.tmp")  # moved first, so that a kill leaves the old set, the new one or none
+    folder.replace(old)
+    drawn.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
 
 
 def _fill(folder: Path, layout: _Layout, counts: Mapping[str, int], seed: int, size: tuple[int, int]) -> None:

@@ -8,7 +8,7 @@ from defusedxml.ElementTree import fromstring
 
 from benchmark.datasets.base import Box
 from benchmark.datasets.boxes import fitted
-from benchmark.datasets.findings import Findings
+from benchmark.datasets.findings import Findings, short
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -30,11 +30,11 @@ def boxes(
     try:
         root = fromstring(data)
     except (ParseError, ValueError, LookupError) as error:
-        reason = " ".join(str(error).split())
+        reason = short(" ".join(str(error).split()))
         findings.problem("annotation", f"{path} cannot be read as XML ({reason}). Fetch it again.")
         return ()
     if root.tag != "annotation":
-        findings.problem("annotation", f"{path} begins with <{root.tag}>; expected <annotation> (Pascal VOC).")
+        findings.problem("annotation", f"{path} begins with <{short(root.tag)}>; expected <annotation> (Pascal VOC).")
         return ()
     if _stated_size(root) not in (None, size):
         findings.count("annotation files that state another size than their picture has")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmark.datasets.base import Box
 from benchmark.datasets.boxes import fitted
-from benchmark.datasets.findings import Findings
+from benchmark.datasets.findings import Findings, short
 from benchmark.datasets.pairing import content
 from metrics.errors import InputError
 
@@ -56,7 +56,8 @@ def class_names(folder: Path, classes: tuple[str, ...], findings: Findings) -> t
     names = tuple(word[-1] for word in words)
     numbers = [word[0] for word in words if len(word) > 1]
     if sorted(names) != sorted(classes) or numbers not in ([], [str(number) for number in range(len(names))]):
-        raise InputError(f"{path} gives the classes {', '.join(names)}; expected {', '.join(classes)} in any order.")
+        found = short(", ".join(names))
+        raise InputError(f"{path} gives the classes {found}; expected {', '.join(classes)} in any order.")
     return names
 
 

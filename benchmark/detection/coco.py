@@ -25,8 +25,10 @@ GroundTruth = dict[str, Any]
 Results = list[dict[str, Any]]
 
 _Id = Annotated[int, Field(ge=1)]  # pycocotools takes the id 0 of a matched annotation for "no match"
-_Edge = Annotated[FiniteFloat, Field(ge=0)]
-_Bbox = tuple[FiniteFloat, FiniteFloat, _Edge, _Edge]
+LARGEST = 2.0**31  # pixels, which no picture has; beyond, a box's far edge or area may not be a finite number
+_Corner = Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)]
+_Side = Annotated[FiniteFloat, Field(ge=0, le=LARGEST)]
+_Bbox = tuple[_Corner, _Corner, _Side, _Side]
 _T = TypeVar("_T")
 
 
@@ -51,7 +53,7 @@ class _Annotation(_Record):
     image_id: int
     category_id: int
     bbox: _Bbox
-    area: _Edge
+    area: Annotated[FiniteFloat, Field(ge=0)]
     iscrowd: Literal[0, 1] = 0
 
 

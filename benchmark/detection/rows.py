@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark import rows
+from benchmark.datasets.base import Pair, fingerprint
 from benchmark.detection import average_precision, coco, table
 from benchmark.detection.settings import DetectionSettings
 from benchmark.experiment import MethodSettings
 from benchmark.record import Part
-from benchmark.store import Cell
+from benchmark.store import Cell, digest
 from metrics.errors import InputError
 
 TRUTH, FOUND = "ground_truth.json", "detections.json"
@@ -38,6 +39,16 @@ def block(
     return table.Block(part.title, len(part.pairs), part.fingerprint, part.classes, about, part.split, found)
 
 
+def items(pairs: Iterable[Pair], pictures: Path) -> dict[str, str]:
+    """Return the fingerprint of what each picture's detections are made from: the fused picture, the pair, its boxes.
+
+    Args:
+        pairs: The pairs.
+        pictures: The folder with a fused picture NAME.png for each.
+    """
+    return {pair.name: digest([pictures / f"{pair.name}.png"]) + fingerprint([pair]) for pair in pairs}
+
+
 def _row(part: Part, label: str, method: MethodSettings, settings: DetectionSettings, out: Path) -> table.Row:
     row = table.Row(label, None, ranked=method.name not in rows.SOURCES)
     cell = Cell(out, part.title, label, "detect")
@@ -53,6 +64,8 @@ def _row(part: Part, label: str, method: MethodSettings, settings: DetectionSett
         row.status = "detected by another protocol or detector; run detect again"
     else:
         try:
+            cell.require_unchanged()
+            now = items(part.pairs, Cell(out, part.title, label, "fuse").folder)
             truth = coco.read_ground_truth(cell.folder / TRUTH)
             found = coco.read_results(cell.folder / FOUND, truth)
         except InputError as error:
@@ -60,6 +73,8 @@ def _row(part: Part, label: str, method: MethodSettings, settings: DetectionSett
             return row
         if coco.image_ids(truth).keys() != {pair.name for pair in part.pairs}:
             row.status = "detected on other images; run detect again"
+        elif not now.items() <= manifest.items.items():
+            row.status = "detected in other pictures, or with other boxes, than are here now; run detect again"
         else:
             row.precision, row.interval = (
                 average_precision.evaluate(truth, found),
@@ -80,6 +95,11 @@ def _about(part: Part, labels: list[str], settings: DetectionSettings, out: Path
         detector=settings.detector,
         weights=origin.partition(" from ")[2] or settings.weights,
         epochs=settings.epochs,
-        training_images=int(recipe.get("images", 0)),
+        training_images=_count(recipe.get("images")),
         colour=settings.colour,
     )
+
+
+def _count(stored: object) -> int | None:
+    """Return a number of pictures as a manifest has it; None for what cannot be one."""
+    return stored if type(stored) is int and 0 <= stored < 2**31 else None

@@ -11,6 +11,7 @@ import torch.utils.data
 from torch import Tensor
 
 from benchmark.datasets.base import Box, Pair
+from benchmark.stamps import require_unchanged, stamped
 from metrics import pictures
 from metrics.errors import InputError, unknown
 from metrics.pictures import Picture
@@ -99,6 +100,11 @@ def seen(example: Example, colour: Colour) -> Picture:
         raise InputError(f"{example.picture}: {error}") from error
 
 
+def files(example: Example) -> list[Path]:
+    """Return the files that an example is read from."""
+    return [path for path in (example.picture, example.visible) if path is not None]
+
+
 def tensor(shown: Picture) -> Tensor:
     """Return a picture, uint8 (H, W, 3), as a detector takes it: float32 (3, H, W) in [0, 1]."""
     return torch.from_numpy(shown).permute(2, 0, 1).float() / 255
@@ -134,6 +140,7 @@ class Samples(torch.utils.data.Dataset[Sample]):
 
     def __init__(self, examples: Sequence[Example], classes: Sequence[str], colour: Colour) -> None:
         self.examples, self.classes, self.colour = examples, tuple(classes), colour
+        self.stamps = [stamped(files(example)) for example in examples]
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -142,8 +149,9 @@ class Samples(torch.utils.data.Dataset[Sample]):
         """Return a picture, float32 (3, H, W) in [0, 1], and its target.
 
         Raises:
-            InputError: As `seen` and `target` raise it.
+            InputError: As `seen` and `target` raise it, or a picture is another one than at the start.
         """
         example = self.examples[index]
         shown = tensor(seen(example, self.colour))
+        require_unchanged(self.stamps[index])
         return shown, target(example.boxes, self.classes, (shown.shape[2], shown.shape[1]))

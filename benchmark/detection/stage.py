@@ -3,27 +3,43 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from benchmark.datasets.base import Pair, fingerprint
-from benchmark.detection import coco, inference, training
+from benchmark.detection import coco, inference, rows, training
 from benchmark.detection.detectors import build
 from benchmark.detection.found import Detections
 from benchmark.detection.rows import FOUND, TRUTH
-from benchmark.detection.samples import Example, fused_examples, infrared_examples, visible_examples
+from benchmark.detection.samples import Example, files, fused_examples, infrared_examples, visible_examples
 from benchmark.detection.settings import WITHOUT_EFFECT, DetectionSettings
 from benchmark.record import Part
+from benchmark.stamps import require_unchanged, stamped
 from benchmark.store import Cell, digest
 from methods.weights import sha256
 from metrics.errors import InputError
-from metrics.pictures import write_bytes
+from metrics.pictures import size, write_bytes
+from moefusion.files import appended
 
 Progress = Callable[[int, int], None]
 FUSE_TRAINING = "fuse_training"
 _JOURNAL = "detections.jsonl"  # a line a picture, so that a killed run keeps what it found
+_Edge = Annotated[FiniteFloat, Field(ge=0, le=coco.LARGEST)]
+
+
+class _Entry(BaseModel):
+    """A line of the journal."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    boxes: list[tuple[_Edge, _Edge, _Edge, _Edge]]
+    labels: list[Annotated[int, Field(ge=1)]]
+    scores: list[FiniteFloat]
 
 
 def sources(pairs: Sequence[Pair]) -> list[Example]:
@@ -32,8 +48,14 @@ def sources(pairs: Sequence[Pair]) -> list[Example]:
 
 
 def fused(pairs: Sequence[Pair], folder: Path, *, grey: bool) -> list[Example]:
-    """Return fused pictures as examples; `grey` ones never get the visible picture's chroma."""
+    """Return fused pictures as examples; `grey` ones never get the visible picture's chroma.
+
+    Raises:
+        InputError: A picture is missing, is none, or is of another size than its sources, whose boxes it has.
+    """
     examples = fused_examples(pairs, folder)
+    for pair, example in zip(pairs, examples, strict=True):
+        _require_size(example.picture, pair)
     return [Example(each.name, each.picture, None, each.boxes) for each in examples] if grey else examples
 
 
@@ -82,7 +104,7 @@ def train(
     model = build(settings, len(classes))  # before the cell is opened: the weights may not be there
     cell.open(recipe, {}, discard=lambda names: None, redo=redo)
     training.train(model, examples, classes, cell.folder, settings, device=device, progress=progress)
-    cell.close(notes=[f"{settings.detector} from {model.origin}"])
+    cell.close(notes=[f"{settings.detector} from {model.origin}"], files=[cell.folder / training.MODEL])
     return True
 
 
@@ -117,7 +139,6 @@ def detect(
         InputError: A picture, a box or the detector cannot be used.
     """
     model = detector.folder / training.MODEL
-    here = Path(__file__).parent
     recipe = {
         "protocol": settings.protocol,
         "detector": settings.detector,
@@ -125,15 +146,17 @@ def detect(
         "seen": {"colour": settings.colour, "grey": grey},
         "score_threshold": settings.score_threshold,
         "boxes": settings.boxes,
-        "code": digest([here / f"{name}.py" for name in ("detectors", "inference", "samples", "coco")]),
+        "code": _code(),
     }
     examples = fused(part.pairs, pictures, grey=grey)
-    items = {pair.name: _fingerprint(pair, example) for pair, example in zip(part.pairs, examples, strict=True)}
+    stamps = {example.name: stamped(files(example)) for example in examples}
+    items = rows.items(part.pairs, pictures)
     if not redo and cell.holds(recipe, items) and _complete(cell, part):
         return 0
     truth = coco.ground_truth(part.pairs, part.classes)
+    network = training.load(model).model  # before the cell is opened: a damaged one would cost what was found
     journal = cell.folder / _JOURNAL
-    found = _read(journal)
+    found = _read(journal, len(part.classes))
 
     def discard(names: list[str]) -> None:
         for name in names:
@@ -147,27 +170,35 @@ def detect(
         discard([])  # a killed run may have left half a line
     missing = [example for example in examples if example.name not in found]
     if missing:
-        network = training.load(model).model
-        with journal.open("a", encoding="utf-8") as file:
-            results = inference.detect(network, missing, settings, device=device)
-            for done, one in enumerate(results, start=len(examples) - len(missing) + 1):
-                found[one.name] = one
-                file.write(_line(one))
-                file.flush()
-                progress(done, len(examples))
+        results = inference.detect(network, missing, settings, device=device)
+        for done, one in enumerate(results, start=len(examples) - len(missing) + 1):
+            require_unchanged(stamps[one.name])
+            found[one.name] = one
+            appended(journal, _line(one))
+            progress(done, len(examples))
     coco.write_json(cell.folder / TRUTH, truth)
     boxes = coco.results((found[example.name] for example in examples), coco.image_ids(truth))
     coco.write_json(cell.folder / FOUND, boxes)
-    cell.close()
+    cell.close(files=[cell.folder / TRUTH, cell.folder / FOUND])
     return len(missing)
 
 
-def _fingerprint(pair: Pair, example: Example) -> str:
-    if not example.picture.is_file():
+@cache
+def _code() -> str:
+    """Return the hash of what this process detects with, even if the files change while it runs."""
+    here = Path(__file__).parent
+    return digest([here / f"{name}.py" for name in ("detectors", "inference", "samples", "coco")])
+
+
+def _require_size(picture: Path, pair: Pair) -> None:
+    if not picture.is_file():
+        raise InputError(f"{picture} is not there; every pair needs its fused picture. Run the stage before this one.")
+    (width, height), own = size(picture), size(pair.visible)
+    if (width, height) != own:
         raise InputError(
-            f"{example.picture} is not there; every pair needs its fused picture. Run the stage before this one."
+            f"{picture} is {width}x{height} but its sources are {own[0]}x{own[1]}; a fused image keeps its sources' "
+            "size. Re-run the method; if a run fused it, delete it: the next run fuses it anew."
         )
-    return digest([example.picture]) + fingerprint([pair])
 
 
 def _complete(cell: Cell, part: Part) -> bool:
@@ -185,21 +216,24 @@ def _line(found: Detections) -> str:
     return json.dumps({"name": found.name} | values) + "\n"
 
 
-def _read(journal: Path) -> dict[str, Detections]:
-    """Return what is in a journal; a line that was cut short is not."""
+def _read(journal: Path, classes: int) -> dict[str, Detections]:
+    """Return what is in a journal; a line that is damaged, as one that was cut short, is not.
+
+    Args:
+        journal: The file, which need not be there.
+        classes: How many there are.
+    """
     if not journal.is_file():
         return {}
     found = {}
-    for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in journal.read_bytes().splitlines():
         try:
-            entry = json.loads(line)
-            one = Detections(
-                entry["name"],
-                np.array(entry["boxes"], np.float64).reshape(-1, 4),
-                np.array(entry["labels"], np.int64),
-                np.array(entry["scores"], np.float64),
-            )
-        except (ValueError, KeyError, TypeError):
+            entry = _Entry.model_validate_json(line)
+        except ValueError:
             continue
-        found[one.name] = one
+        boxes = np.array(entry.boxes, np.float64).reshape(-1, 4)
+        sound = len(boxes) == len(entry.labels) == len(entry.scores) and (boxes[:, :2] <= boxes[:, 2:]).all()
+        if sound and max(entry.labels, default=0) <= classes:
+            labels, scores = np.array(entry.labels, np.int64), np.array(entry.scores, np.float64)
+            found[entry.name] = Detections(entry.name, boxes, labels, scores)
     return found

@@ -51,7 +51,7 @@ class About:
         detector: Its name.
         weights: Where its weights began: none, backbone, COCO, or a file.
         epochs: Trained for.
-        training_images: Trained on, fused or of both bands.
+        training_images: Trained on, fused or of both bands; None where no manifest says how many.
         colour: What it sees of a fused picture.
     """
 
@@ -59,7 +59,7 @@ class About:
     detector: str
     weights: str
     epochs: int
-    training_images: int
+    training_images: int | None
     colour: str
 
 
@@ -208,9 +208,10 @@ def _caption(table: pd.DataFrame, title: str) -> str:
     measured = table[table["origin"] == MEASURED]
     parts = [f"{title}. Average precision at IoU 0.5 by COCO's rules, in percent; mAP is the mean over classes."]
     for row in measured.drop_duplicates("dataset").to_dict("records"):
+        images = "an unknown number of" if pd.isna(row["training_images"]) else row["training_images"]
         parts.append(
             f"{row['dataset']}: protocol {row['protocol']}, {row['detector']}, initial weights {row['weights']}, "
-            f"{row['epochs']} epochs on {row['training_images']} images, seeing {row['colour']}; "
+            f"{row['epochs']} epochs on {images} images, seeing {row['colour']}; "
             f"{row['images']} test images, data {str(row['fingerprint'])[:12]}."
         )
     parts.append(f"{LEVEL:.0%}: bootstrap interval of mAP over the test images.")

@@ -24,6 +24,7 @@ from metrics.errors import InputError
 from moefusion.data import epoch_order, load_batches
 from moefusion.distributed import usable_device
 from moefusion.files import save_tensors
+from moefusion.journal import kept_rows
 
 MODEL, CHECKPOINT, LOG = "model.safetensors", "checkpoint.safetensors", "train.csv"
 _FORMAT, _KEY = 1, "detector"  # of the record in a file's own metadata
@@ -35,6 +36,7 @@ _LOSSES = {
     "loss_classifier": "class",
     "loss_box_reg": "box",
 }
+_COLUMNS = ("step", "epoch", "learning_rate", "total", *_LOSSES.values(), "gradient_norm", "seconds")  # of the log
 
 
 class Trained(NamedTuple):
@@ -107,7 +109,9 @@ def load(path: Path) -> Trained:
     try:
         settings = TypeAdapter(DetectionSettings).validate_python(record["settings"])
         classes = tuple(map(str, record["classes"]))
-        origin, images = str(record["origin"]), int(record["images"])
+        origin, images = str(record["origin"]), record["images"]
+        if type(images) is not int:
+            raise ValueError(f"images: expected a whole number, got {images!r:.40}")
         model = build(settings, len(classes), initialise=False)
         model.load_state_dict(_without(tensors, _OPTIMISER))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -226,19 +230,25 @@ class _Run:
         now = self._record()
         for name in ("settings", "classes", "origin", "images"):
             _compare(path, name, record.get(name), now[name])
+        step = record.get("step")
+        if type(step) is not int or not 0 <= step <= self.steps:
+            raise InputError(
+                f"{path} is damaged: expected its step, a whole number from 0 to {self.steps}, got {step!r:.40}; "
+                "remove it to begin anew"
+            )
         try:
             self.model.load_state_dict(_without(tensors, _OPTIMISER))
             self.optimiser.load_state_dict(
                 {"state": self._optimiser_state(tensors), "param_groups": self.optimiser.state_dict()["param_groups"]}
             )
-            self.step = int(record["step"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"{path} does not fit the detector ({_line(error)}); remove it to begin anew") from error
-        self.rows = _rows(self.folder / LOG, self.step)
+        self.step = step
+        self.rows = [dict(zip(_COLUMNS, row, strict=True)) for row in kept_rows(self.folder / LOG, _COLUMNS, self.step)]
 
     def _save(self) -> None:
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         pictures.write_bytes(self.folder / LOG, text.getvalue().encode())
@@ -313,7 +323,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with safe_open(path, "pt") as file:
             record = json.loads((file.metadata() or {}).get(_KEY, "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:  # RecursionError: of a nested record
         raise InputError(f"{path} is damaged, or no safetensors file ({_line(error)}); remove it") from error
     if not isinstance(record, dict) or record.get("format") != _FORMAT:
         raise InputError(f"{path} is no detector of this version: its metadata have no record of format {_FORMAT}")
@@ -335,14 +345,6 @@ def _compare(path: Path, name: str, before: Any, now: Any) -> None:
             f"{path} was made with {name} {before!r}, but this run has {now!r}; take the same, or remove it to begin "
             "anew"
         )
-
-
-def _rows(path: Path, steps: int) -> list[dict[str, str]]:
-    """Return the log's first rows; what came after the checkpoint will come again."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))[:steps]
 
 
 def _seed(*parts: object) -> int:

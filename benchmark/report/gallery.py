@@ -1,10 +1,10 @@
 """The gallery: which scenes are shown, which two places of each are enlarged, all within a byte budget."""
 
 import base64
-import csv
 import io
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from PIL import Image
 
 from benchmark.datasets.base import Box, Pair
 from benchmark.record import Part, Record
+from benchmark.report import csv_files
+from benchmark.report.csv_files import quoted
 from benchmark.store import Cell
 from metrics import pictures
-from metrics.errors import InputError, unknown
+from metrics.errors import InputError
 from metrics.opencv import cv2
 
 WIDTHS = (1024, 800, 640, 480)
@@ -27,6 +29,8 @@ _PEOPLE = ("person", "people", "pedestrian")
 _QUALITY = 80
 _EFFORT = 2  # of 6: the files are 5 % larger than at 4 and made in half the time
 _ASPECT = 4 / 3
+_EDGES = ("x0", "y0", "x1", "y1")
+_BOXES = "expected CSV with the columns image,x0,y0,x1,y1, and dataset where a run has several, and a line for each box"
 
 Rectangle = tuple[float, float, float, float]
 
@@ -109,7 +113,7 @@ def gallery(
     Raises:
         InputError: The file of boxes cannot be used, or a pair's name leads out of its folder.
     """
-    given = _given(boxes, record) if boxes else {}
+    given = _given(boxes, folder, record) if boxes else {}
     order = _order([_ranked(folder, record, part, given)[:scenes] for part in record.parts])
     wanted = order[:SCENES] if scenes is None else order
     if not wanted:
@@ -156,37 +160,50 @@ def places(pair: Pair, infrared: pictures.Picture, visible: pictures.Picture) ->
     return (*found, *_differing(infrared, visible, found))[:2]
 
 
-def _given(path: Path, record: Record) -> dict[tuple[str, str], list[Rectangle]]:
-    edges = ("x0", "y0", "x1", "y1")
-    known = {part.title: {pair.name for pair in part.pairs} for part in record.parts}
+def _given(path: Path, folder: Path, record: Record) -> dict[tuple[str, str], list[Rectangle]]:
+    """Return the boxes in a person's file by data set and image."""
+    known = {part.title: (part, {pair.name: pair for pair in part.pairs}) for part in record.parts}
+    columns, rows = csv_files.read(path, _BOXES, whole=False)
+    needed = ("image", *_EDGES) if len(known) == 1 else ("dataset", "image", *_EDGES)
+    if missing := [name for name in needed if name not in columns]:
+        raise InputError(f"{path} has no column {missing[0]}, only {quoted(', '.join(columns))}; {_BOXES}")
+    if not rows:
+        raise InputError(f"{path} holds no box; {_BOXES}")
     found: dict[tuple[str, str], list[Rectangle]] = {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read ({error}); expected CSV with the columns image,x0,y0,x1,y1") from error
-    for line, row in enumerate(rows, start=2):
-        try:
-            x0, y0, x1, y1 = (float(row[name]) for name in edges)
-            image = row["image"]
-            dataset = row["dataset"] if "dataset" in row or len(known) != 1 else next(iter(known))
-        except (KeyError, TypeError, ValueError):
-            raise InputError(
-                f"{path}, line {line}: expected image,x0,y0,x1,y1 with numbers for the edges, and dataset where a run "
-                f"has several, got {row}"
-            ) from None
+    for line, row in rows.items():
+        where, image = f"{path}, line {line}", row["image"]
+        dataset = row["dataset"] if "dataset" in row else next(iter(known))
         if dataset not in known:
-            raise unknown(f"data set in {path}, line {line}:", dataset, tuple(known))
-        if image not in known[dataset]:
-            raise InputError(f"{path}, line {line}: the run has no pair {image!r} of {dataset}; see run.json for names")
+            raise InputError(f"{where}: unknown data set {quoted(dataset)}; known: {', '.join(known)}")
+        part, pairs = known[dataset]
+        if image not in pairs:
+            raise InputError(f"{where}: the run has no pair {quoted(image)} of {dataset}; see run.json for names")
+        x0, y0, x1, y1 = (_edge(row[name], where, name) for name in _EDGES)
         if not (0 <= x0 < x1 and 0 <= y0 < y1):  # also refuses what is not a number
-            raise InputError(f"{path}, line {line}: expected 0 <= x0 < x1 and 0 <= y0 < y1, got {x0}, {y0}, {x1}, {y1}")
-        if len(found.setdefault((dataset, image), [])) == 2:
+            raise InputError(f"{where}: expected 0 <= x0 < x1 and 0 <= y0 < y1, got {x0}, {y0}, {x1}, {y1}")
+        size = _size(_files(folder, record, part, pairs[image]))
+        if size and not _clipped((x0, y0, x1, y1), *size):
             raise InputError(
-                f"{path}, line {line}: a third box of {image}; two are shown, the first green, the second red"
+                f"{where}: the box {x0}, {y0}, {x1}, {y1} lies outside {image}, which has {size[0]} x {size[1]} "
+                "pixels; give one inside it"
             )
+        if len(found.setdefault((dataset, image), [])) == 2:
+            raise InputError(f"{where}: a third box of {image}; two are shown, the first green, the second red")
         found[dataset, image].append((x0, y0, x1, y1))
     return found
+
+
+def _edge(text: str, where: str, column: str) -> float:
+    value = csv_files.number(text, where, column, "give pixels")
+    return np.nan if value is None else value
+
+
+def _size(files: Sequence[tuple[str, Path]]) -> tuple[int, int] | None:
+    """Return (width, height) of the first of a scene's pictures that there is."""
+    for _, path in files:
+        with suppress(InputError):  # the picture's place will say why
+            return pictures.size(path)
+    return None
 
 
 def _ranked(

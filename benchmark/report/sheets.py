@@ -1,15 +1,16 @@
 """Tables 1 to 3, the ranks and the other CSV files of a run's folder, as the report shows them."""
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import metrics
+from benchmark.latex import DIFFERENCE, MEASURED, PUBLISHED
+from benchmark.report import csv_files
+from benchmark.report.csv_files import number, quoted
 from metrics.errors import InputError
 
-MEASURED, PUBLISHED, DIFFERENCE = "measured", "paper", "difference"
 ORIGINS = {PUBLISHED: "the paper's", DIFFERENCE: "difference"}
 ALL = "all"
 UNDEFINED = "–"
@@ -116,8 +117,7 @@ def tables(folder: Path) -> tuple[Table, ...]:
 def ranks(folder: Path) -> tuple[Block, ...]:
     """Return each data set's average ranks, a column a metric and one over all; empty without statistics."""
     path = folder / "table1_statistics.csv"
-    found = records(path, "dataset", "method", "metric", "rank") if path.is_file() else []
-    found = [row for row in found if row["rank"]]
+    found = [row for row in _statistics(path, "rank") if row["rank"]]
     return tuple(_ranks(path, dataset, _of(found, dataset)) for dataset in _datasets(found))
 
 
@@ -128,55 +128,31 @@ def sheets(folder: Path) -> tuple[Sheet, ...]:
     )
 
 
-def records(path: Path, *required: str) -> Records:
-    """Return the rows of a CSV file by column, every cell as text.
-
-    Raises:
-        InputError: It cannot be read, or lacks a required column.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, restval="")
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read ({error}); run the benchmark again to write it anew") from error
-    columns = list(reader.fieldnames or ())
-    for name in required:
-        if name not in columns:
-            raise InputError(
-                f"{path} has no column {name!r}, only {', '.join(columns) or 'an empty first line'}; "
-                "run the benchmark again to write it anew"
-            )
-    for line, row in enumerate(rows, start=2):
-        if None in row:
-            raise InputError(f"{path}, line {line}: more cells than the {len(columns)} columns; write it anew")
-    return rows
-
-
-def number(text: str, path: Path, column: str) -> float | None:
-    """Return the number in a cell; None for an empty one.
-
-    Raises:
-        InputError: The cell holds something else.
-    """
-    try:
-        value = float(text) if text else math.nan
-    except ValueError:
-        raise InputError(f"{path}, column {column}: expected a number, got {text!r}; write it anew") from None
-    return None if math.isnan(value) else value
-
-
 def _table(folder: Path, key: str, title: str) -> Table:
     path = folder / f"{key}.csv"
-    rows = records(path, "dataset", "method", "origin", "status")
-    statistics = folder / f"{key}_statistics.csv"
-    known = {
-        (row["dataset"], row["method"], row["metric"]): row
-        for row in (records(statistics, "dataset", "method", "metric") if statistics.is_file() else [])
-    }
-    return Table(
-        key, title, tuple(_block(path, dataset, _of(rows, dataset), known) for dataset in _datasets(rows) if dataset)
-    )
+    by_line = _records(path, "dataset", "method", "origin", "status")
+    csv_files.require_table(path, by_line)
+    rows = list(by_line.values())
+    statistics = _statistics(folder / f"{key}_statistics.csv")
+    known = {(row["dataset"], row["method"], row["metric"]): row for row in statistics}
+    return Table(key, title, tuple(_block(path, dataset, _of(rows, dataset), known) for dataset in _datasets(rows)))
+
+
+def _statistics(path: Path, *required: str) -> Records:
+    """Return the rows of a table's statistics; none of a file that is not there."""
+    if not path.is_file():
+        return []
+    key = ("dataset", "method", "metric")
+    rows = _records(path, *key, *required)
+    csv_files.require(path, rows, key, {"not_worse": csv_files.TRUTH})
+    return list(rows.values())
+
+
+def _records(path: Path, *required: str) -> csv_files.Rows:
+    columns, rows = csv_files.read(path)
+    if missing := [name for name in required if name not in columns]:
+        raise InputError(f"{path} has no column {missing[0]!r}, only {quoted(', '.join(columns))}; {csv_files.ANEW}")
+    return rows
 
 
 def _block(path: Path, dataset: str, rows: Records, known: dict[tuple[str, str, str], dict[str, str]]) -> Block:
@@ -275,8 +251,8 @@ def _test(path: Path, rows: Records) -> str:
 
 
 def _sheet(path: Path, title: str) -> Sheet:
-    rows = records(path)
-    columns = tuple(rows[0]) if rows else ()
+    columns, by_line = csv_files.read(path)
+    rows = list(by_line.values())
     numeric = tuple(all(_is_number(row[name]) for row in rows) and any(row[name] for row in rows) for name in columns)
     cells = tuple(
         tuple(

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,13 @@ distributed = pytest.importorskip("distributed", reason="the extra `cluster` is 
 
 # A method slow enough that a worker can be killed while it works.
 SLOW = """
+import os
 import time
 from methods import Method
+
+class Fatal(Method):
+    def forward(self, infrared, visible):
+        os._exit(1)
 
 class Slow(Method):
     def forward(self, infrared, visible):
@@ -91,6 +97,44 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_tables(
     assert outcome.reasons == []
     for name in ("table1.csv", "table1.tex"):
         assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_cannot_do_it_says_so(
+    cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A method that ends every worker it is given to, then workers that all die: neither may be waited for."""
+    address, workers = cluster
+    synthetic.write(tmp_path / "M3FD", layout="m3fd", train=2, test=6, seed=2, size=(160, 120))
+    (tmp_path / "own.py").write_text(SLOW)
+    data = [experiment.DatasetSettings(name="m3fd")]
+    there = Options(out=tmp_path / "there", data_root=tmp_path, cluster=address)
+    killing, waiting = (
+        experiment.Experiment(title="C", datasets=data, methods=[experiment.method(f"{tmp_path / 'own.py'}:{name}")])
+        for name in ("Fatal", "Slow")
+    )
+    outcome = run(killing, there, console=Console(file=io.StringIO()))
+    assert outcome.status == 2
+    assert "several workers died at the same picture; give them more memory" in outcome.reasons[0]
+    with distributed.Client(address) as client:
+        client.wait_for_workers(2, timeout=60)  # those that were started in place of the dead
+    monkeypatch.setattr("benchmark.cluster._PATIENCE", 0.5)
+
+    def kill() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not list((tmp_path / "there").glob("cells/*/Slow/fuse/*.png")):
+            time.sleep(0.02)
+        for worker in workers:
+            os.killpg(worker.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    outcome = run(waiting, there, console=Console(file=io.StringIO()))
+    killer.join()
+    assert outcome.status == 2
+    assert f"all workers are gone; start `dask worker {address}`, and run again" in outcome.reasons[0]
+    here = Options(out=there.out, data_root=tmp_path, workers=1)
+    assert run(waiting, here, console=Console(file=io.StringIO())).status == 0
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

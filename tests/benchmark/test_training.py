@@ -10,9 +10,12 @@ import pytest
 import torch
 
 import methods
-from benchmark import experiment
+from benchmark import datasets, experiment
 from benchmark.datasets import synthetic
+from benchmark.detection.samples import Samples, visible_examples
 from benchmark.store import Cell
+from benchmark.training import PairSamples
+from metrics import pictures
 from metrics.errors import InputError
 from run_benchmark import main
 
@@ -134,3 +137,19 @@ def test_a_damaged_picture_is_one_line_from_a_loading_worker_too(
     complaints = [line for line in capfd.readouterr().err.splitlines() if line]
     assert len(complaints) == 1
     assert re.fullmatch(r"error: .*Vis/\d+\.png cannot be decoded .*", complaints[0])
+
+
+def test_a_training_picture_that_changes_is_refused(folder: Path, tmp_path: Path) -> None:
+    """The trained model would stand under the hash of the old one."""
+    data = shutil.copytree(folder / "data/M3FD", tmp_path / "M3FD")
+    found = datasets.load("m3fd", data)
+    samples, examples = PairSamples(found.train, found.classes), visible_examples(found.train)
+    seen = Samples(examples, found.classes, "luma")
+    assert all(pair.fingerprint for pair in found.train)
+    assert samples[0].infrared.shape == seen[0][0][:1].shape
+    for path in (found.train[0].infrared, found.train[0].visible):
+        pictures.write(path, 255 - pictures.read(path))
+    for each in (samples, seen):
+        assert each[1]
+        with pytest.raises(InputError, match="changed while the run was at work"):
+            each[0]

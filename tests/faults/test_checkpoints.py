@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import moefusion
+from benchmark.detection import training as detector_training
 from methods import tensorflow_checkpoint, weights
 from methods.network import fill, read_state
 from methods.record import Record, WeightFile
@@ -197,8 +198,27 @@ def test_numbers_of_another_kind_are_not_cast_in_silence(kind: torch.dtype, tmp_
 def test_settings_that_claim_a_huge_model(settings: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "n.safetensors"
     whole = {"format": 1, "fusion": settings, "detector": {"backbone": "small", "weights": None}, "classes": 1}
-    save_file({"model.a": torch.ones(3)}, path, {"moefusion": json.dumps(whole)})
+    save_file({"model.a": torch.ones(2000)}, path, {"moefusion": json.dumps(whole)})
     assert answer(lambda: moefusion.load_checkpoint(path), ValueError) is None
+
+
+def test_classes_that_claim_a_huge_model(tmp_path: Path) -> None:
+    path = tmp_path / "n.safetensors"
+    fusion = {"local_gate_grid": [2, 2], "global_gate_grid": [2, 2]}
+    whole = {"format": 1, "fusion": fusion, "detector": {"backbone": "small", "weights": None}, "classes": 10**8}
+    save_file({f"model.{number}": torch.ones(1000) for number in range(4)}, path, {"moefusion": json.dumps(whole)})
+    with pytest.raises(ValueError, match="they claim a larger model than one of 4000 numbers. .* makes it again"):
+        moefusion.load_checkpoint(path)
+
+
+def test_nested_settings_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "n.safetensors"
+    save_file({"model.a": torch.ones(3)}, path, {"moefusion": "[" * 200_000, "detector": "[" * 200_000})
+    with pytest.raises(ValueError, match="is damaged, .* remove it where a run made it"):
+        moefusion.load_checkpoint(path)
+    assert answer(lambda: moefusion.load_checkpoint(path), ValueError) is None
+    with pytest.raises(InputError, match="is damaged, .*; remove it"):
+        detector_training.load(path)
 
 
 def test_adding_weights_reads_no_foreign_files_and_leaves_none_behind(

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import metrics
 from benchmark import datasets, stages
 from benchmark.experiment import MethodSettings, ScoreSettings
 from benchmark.store import Cell
@@ -203,6 +204,74 @@ def test_a_source_that_changes_under_a_stage(stage: str, scenes: Path, tmp_path:
     pd.testing.assert_frame_equal(expected, stages.read_scores(score, pairs))
 
 
+def test_a_fused_picture_that_changes_while_it_is_scored(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = datasets.load("m3fd", scenes / "M3FD").test
+    fuse, score = (Cell(tmp_path / "out", "M3FD", "Average", name) for name in ("fuse", "score"))
+    stages.fuse("m3fd", pairs, MethodSettings("average"), fuse, workers=1)
+    path = fuse.folder / f"{pairs[2].name}.png"
+    before, evaluate = path.read_bytes(), metrics.evaluate_triples
+
+    def meddling(*given: object, **options: object) -> Iterator[dict[str, float]]:
+        pictures.write(path, 255 - pictures.read(path))
+        yield from evaluate(*given, **options)
+
+    monkeypatch.setattr("metrics.evaluate_triples", meddling)
+    with pytest.raises(InputError, match=f"{path.name} changed while the run was at work"):
+        stages.score(pairs, fuse.folder, ScoreSettings(), score, workers=1)
+    monkeypatch.undo()
+    path.write_bytes(before)
+    stages.score(pairs, fuse.folder, ScoreSettings(), score, workers=1)
+    found = stages.read_scores(score, pairs)
+    expected = Cell(tmp_path / "fresh", "M3FD", "Average", "score")
+    stages.score(pairs, fuse.folder, ScoreSettings(), expected, workers=1)
+    pd.testing.assert_frame_equal(found, stages.read_scores(expected, pairs))
+
+
+def test_a_folder_s_picture_that_changes_while_it_is_taken_over(scenes: Path, tmp_path: Path) -> None:
+    pairs = datasets.load("m3fd", scenes / "M3FD").test
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for pair in pairs:
+        pictures.write(theirs / f"{pair.name}.png", pictures.grey(pictures.read(pair.visible)))
+    cell, settings = Cell(tmp_path / "out", "M3FD", "Theirs", "fuse"), MethodSettings("folder", weights=str(theirs))
+    path = theirs / f"{pairs[1].name}.png"
+
+    def meddling(done: int, of: int) -> None:
+        if done == 1:
+            pictures.write(path, 255 - pictures.read(path))
+
+    with pytest.raises(InputError, match=f"{path.name} changed while the run was at work"):
+        stages.fuse("m3fd", pairs, settings, cell, workers=1, progress=meddling)
+    assert not (cell.folder / path.name).exists()
+    stages.fuse("m3fd", pairs, settings, cell, workers=1)
+    assert (pictures.read(cell.folder / path.name) == pictures.read(path)).all()
+
+
+def test_a_worker_whose_code_is_another_refuses(scenes: Path, tmp_path: Path) -> None:
+    pair = datasets.load("m3fd", scenes / "M3FD").test[0]
+    said = stages._fuse_in_worker(MethodSettings("average"), "cpu", {"code": "old"}, "m3fd", pair, tmp_path / "a.png")
+    assert isinstance(said, InputError)
+    assert "the code of average changed while the run was at work" in str(said)
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("table", ["1", "2"])
+def test_a_table_of_other_pictures_says_so(table: str, scenes: Path, tmp_path: Path, call: Callable) -> None:
+    """Its fingerprint would be that of the new pictures, its numbers those of the old ones."""
+    data, out = shutil.copytree(scenes, tmp_path / "data"), tmp_path / "out"
+    assert call(command(data, out, methods=("average",)))[0] == 0
+    path = sorted((data / "M3FD/Vis").glob("*.png"))[-1]
+    pictures.write(path, 255 - pictures.read(path))
+    if table == "2":  # fused anew, but not scored
+        assert call(command(data, out, "fuse", methods=("average",)))[0] == 0
+    status, complaints = call(command(data, out, "table", methods=("average",)))
+    assert status == 2
+    assert "scored on other pictures than are here now; run score again" in one_error(complaints)
+    assert call(command(data, out, methods=("average",))) == (0, [])
+
+
 WAITING = """
 import time
 from pathlib import Path
@@ -279,7 +348,7 @@ def test_what_a_killed_run_left_is_cleaned_away(scenes: Path, tmp_path: Path, ca
     cell = out / "cells/M3FD/Average/fuse"
     cell.mkdir(parents=True)
     for folder in (cell, out):
-        (folder / ".00001.png.abcd.tmp").write_bytes(b"half")
+        (folder / ".00001.png.ab_d1234.tmp").write_bytes(b"half")
     assert call(command(scenes, out, methods=("average",))) == (0, [])
     assert left_behind(out) == []
 

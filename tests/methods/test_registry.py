@@ -122,3 +122,17 @@ def test_a_method_that_gives_no_numbers_is_told_so(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="Nothing gave numbers that are not finite"):
         methods.create(f"{path}:Nothing").fuse(PICTURE, PICTURE)
+
+
+def test_a_file_that_changes_is_another_method(own: Path) -> None:
+    """What runs is what was loaded, and so is its hash; who asks again gets the new one."""
+    before = methods.find(f"{own}:Darker")
+    known = methods.code_digest(before)
+    own.write_text(OWN.replace("minimum", "maximum"))
+    assert methods.code_digest(before) == known
+    after = methods.find(f"{own}:Darker")
+    assert methods.code_digest(after) != known
+    pair = PICTURE, PICTURE + 1
+    assert [method().fuse(*pair)[0, 0] for method in (before, after)] == [7, 8]
+    own.write_text(OWN)
+    assert methods.code_digest(methods.find(f"{own}:Darker")) == known

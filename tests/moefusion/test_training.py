@@ -4,6 +4,7 @@ import csv
 import json
 import multiprocessing
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -194,6 +195,38 @@ def test_other_settings_do_not_resume(trained, change, message):
         run(folder=folder, resume=True, **arguments)
     with pytest.raises(ValueError, match="made with alpha 10.0, but this run has 5.0"):
         train(new_model(replace(FUSION, alpha=5.0)), samples(2), folder, resume=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"step": step} for step in (-1, 1.5, 2.0, True, float("inf"), float("nan"), "3", None, [3], 13, 10**400)),
+        *({"training": training} for training in (None, [], "x", {})),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_checkpoint_of_a_step_that_cannot_be_is_refused(trained, tmp_path, change):
+    good = trained[1] / "checkpoint.safetensors"
+    with safe_open(good, "pt") as file:
+        settings = json.loads(file.metadata()["moefusion"])
+    if "training" in change:
+        settings |= change
+    else:
+        settings["training"] |= change
+    path = tmp_path / "checkpoint.safetensors"
+    save_file(load_file(good), path, {"moefusion": json.dumps(settings)})
+    with pytest.raises(ValueError, match="checkpoint.safetensors ") as refusal:
+        run(samples(2), tmp_path, replace(QUICK, epochs=12), resume=True)
+    assert "\n" not in str(refusal.value)
+    assert "emove it, and training begins anew" in str(refusal.value) or change == {"training": {}}
+    assert len(str(refusal.value)) < 500
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_damaged_log_does_not_stop_a_training(trained, tmp_path):
+    shutil.copytree(trained[1], tmp_path, dirs_exist_ok=True)
+    (tmp_path / "train.csv").write_bytes(b"\xff" + (trained[1] / "train.csv").read_bytes())
+    assert same(run(samples(2), tmp_path, replace(QUICK, epochs=12), resume=True).state_dict(), trained[0].state_dict())
 
 
 def test_a_loss_that_is_not_finite_stops_training(tmp_path):

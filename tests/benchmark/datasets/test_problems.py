@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmark import datasets
+from benchmark.datasets.findings import MOST
 from metrics.errors import InputError
 from tests.benchmark.datasets.trees import item, picture, text, xml
+from tests.faults.cases import time_limit
 
 BOMB = """<?xml version="1.0"?>
 <!DOCTYPE annotation [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;">]>
@@ -92,6 +94,39 @@ def test_bad_lists(lines: list[str], expected: str, m3fd: Path) -> None:
     kind, line = problem("m3fd", m3fd)
     assert kind == "list"
     assert expected in line
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["x" * 10_000_000, "../" * 3_000_000, "\x1b" * 10_000_000, "a" + "\u0301\u0316" * 60_000],
+    ids=["unknown", "unsafe", "escapes", "accents"],
+)
+def test_a_long_line_is_quoted_in_part_and_at_once(line: str, m3fd: Path) -> None:
+    (m3fd / "test.txt").write_text(line)
+    with time_limit(3):
+        found = datasets.scan("m3fd", m3fd)
+    (listed,) = found.problems
+    assert listed.startswith(f"{m3fd / 'test.txt'}, line 1: ")
+    assert "neither an infrared nor a visible" in listed or "could leave the data set's folder" in listed
+    assert len(listed) < len(str(m3fd)) + 600  # 80 characters, each of them an escape
+
+
+def test_problems_beyond_thousands_are_counted(m3fd: Path) -> None:
+    text(m3fd / "test.txt", "00002", *(f"x{number}" for number in range(300_000)))
+    with time_limit():
+        found = datasets.scan("m3fd", m3fd)
+    assert (len(found.findings), found.more) == (MOST, {"list": 300_000 - MOST})
+    with pytest.raises(InputError, match="line 2: x0 has neither .* And 299,999 more; "):
+        datasets.load("m3fd", m3fd)
+
+
+def test_content_of_other_files_is_quoted_in_part(m3fd: Path, msrs: Path) -> None:
+    long = "x" * 1_000_000
+    for body in (f"<{long}/>", f"<!DOCTYPE a [<!ENTITY {long} 'a'>]><annotation/>"):
+        text(m3fd / "Annotation" / "00002.xml", body)
+        assert len(problem("m3fd", m3fd)[1]) < len(str(m3fd)) + 200
+    text(msrs / "labels" / "classes.txt", long)
+    assert len(problem("msrs", msrs)[1]) < len(str(msrs)) + 200
 
 
 def test_a_list_without_the_other(m3fd: Path, flir: Path) -> None:

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from joblib import Parallel
 from PIL import Image
 from rich.console import Console
 
 from benchmark import datasets
-from tests.benchmark.datasets.trees import item, picture, xml
+from benchmark.datasets import report as reports
+from benchmark.datasets.findings import MOST
+from metrics.errors import InputError
+from tests.benchmark.datasets.trees import item, picture, text, xml
 
 
 def printed(report: datasets.CheckReport, limit: int = 50) -> str:
@@ -74,6 +78,36 @@ def test_of_many_problems_by_kind(m3fd: Path) -> None:
     assert "and 1 more" in text
     assert "unknown class '[red]'" in printed(report)
     assert text.rstrip().endswith("not fit for use")
+
+
+def test_of_more_problems_than_are_kept(m3fd: Path) -> None:
+    text(m3fd / "test.txt", *(f"x{number}" for number in range(MOST + 2000)))
+    shown = printed(datasets.check("m3fd", m3fd))
+    assert "list: 7,000" in shown
+    assert "and 6,950 more" in shown
+
+
+@pytest.mark.parametrize(("jobs", "started"), [(1, 1), (2, 2), (3, 3), (60, 3), (None, 3)])
+def test_a_process_has_a_pair_at_least(
+    jobs: int | None, started: int, m3fd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def parallel(n_jobs: int, return_as: str) -> Parallel:
+        asked.append(n_jobs)
+        return Parallel(n_jobs=1, return_as=return_as)
+
+    monkeypatch.setattr(reports, "Parallel", parallel)
+    monkeypatch.setattr(datasets, "cpu_count", lambda: 8)
+    assert datasets.check("m3fd", m3fd, jobs=jobs).problems == {}
+    assert datasets.check("m3fd", m3fd / "none", jobs=jobs).problems
+    assert asked == [started, 1]
+
+
+@pytest.mark.parametrize("jobs", [0, -1, -1000])
+def test_no_process_is_too_few(jobs: int, m3fd: Path) -> None:
+    with pytest.raises(InputError, match=f"workers is {jobs}; expected at least 1"):
+        datasets.check("m3fd", m3fd, jobs=jobs)
 
 
 def test_of_swapped_bands(two_folders: Path) -> None:

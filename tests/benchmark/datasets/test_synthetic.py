@@ -487,11 +487,11 @@ def test_two_processes_may_write_the_same_set(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layout": "kitti"}, r"unknown layout of a synthetic data set 'kitti'; known: m3fd, flir, llvip, msrs"),
-        ({"train": 0}, r"train is 0; expected 1 to 1000000 pairs"),
-        ({"test": -1}, r"test is -1; expected 1 to"),
-        ({"seed": -1}, r"seed is -1; expected a number that is not negative"),
-        ({"size": (320, 95)}, r"size is 320x95; expected at least 96x96"),
+        ({"layout": "kitti"}, r"layout is 'kitti'; expected one of m3fd, flir, llvip, msrs"),
+        ({"train": 0}, r"train is 0; expected a whole number from 1 to 100,000"),
+        ({"test": -1}, r"test is -1; expected a whole number from 1 to"),
+        ({"seed": -1}, r"seed is -1; expected a whole number from 0 to 4,294,967,295"),
+        ({"size": (320, 95)}, r"size is \(320, 95\); expected width and height, whole numbers from 96 to 2,048"),
     ],
 )
 def test_what_cannot_be_written_is_said(tmp_path: Path, options: dict[str, object], message: str) -> None:

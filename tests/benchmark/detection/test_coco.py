@@ -167,6 +167,8 @@ RESULT = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}
         (b"\xff\xfe\x00", "no list of COCO results"),
         (json.dumps([RESULT | {"score": float("nan")}]), "0.score"),
         (json.dumps([RESULT | {"bbox": [0, 0, float("inf"), 1]}]), "0.bbox"),
+        (json.dumps([RESULT | {"bbox": [1e308, 0, 1e308, 1]}]), "0.bbox.0"),
+        (json.dumps([RESULT | {"bbox": [0, 0, 1e200, 1e200]}]), "0.bbox.2"),
         (json.dumps([RESULT | {"image_id": 3}]), "image_id 3 .* other data"),
         (json.dumps([RESULT | {"category_id": 3}]), "category_id 3 .* other data"),
         (json.dumps([{"image_id": 1}]), "0.category_id"),

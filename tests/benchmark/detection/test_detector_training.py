@@ -168,6 +168,51 @@ def test_other_settings_are_refused(
         train(build(SETTINGS, 2), examples, ("bright", "dark"), whole, SETTINGS, device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        *(
+            ({"step": step}, "its step, a whole number from 0 to 6, got .*; remove it to begin anew")
+            for step in (-1, 1.5, 2.0, True, float("inf"), "3", None, [3], 7, 10**400)
+        ),
+        ({"images": float("inf")}, "images inf, but this run has 5"),
+        ({"settings": []}, "made with settings"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_record_that_cannot_be_is_refused(
+    examples: list[Example], whole: Path, tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    with safe_open(whole / "checkpoint.safetensors", "pt") as file:
+        record = json.loads(file.metadata()["detector"]) | change
+    path = tmp_path / "checkpoint.safetensors"
+    save_file(load_file(whole / "checkpoint.safetensors"), path, {"detector": json.dumps(record)})
+    with pytest.raises(InputError, match=said) as refusal:
+        go(examples, tmp_path)
+    assert str(path) in str(refusal.value)
+    if "step" not in change:  # of a trained model nobody asks it
+        with pytest.raises(InputError, match="does not fit this version's detectors"):
+            load(path)
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"9" * 5000, b"x" * 200_000, b'"'])
+def test_a_damaged_log_does_not_stop_a_training(
+    examples: list[Example], whole: Path, tmp_path: Path, damage: bytes
+) -> None:
+    """It goes on from step 3, with the rows that are whole."""
+    settings = replace(SETTINGS, checkpoint_steps=3)
+    with pytest.raises(KeyboardInterrupt):
+        go(examples, tmp_path, settings, stop=3)
+    path = tmp_path / "train.csv"
+    head, first, *rest = path.read_bytes().splitlines(keepends=True)
+    for content in (damage + head + first, head + damage + first):
+        path.write_bytes(b"".join([content, *rest]))
+        with pytest.raises(KeyboardInterrupt):
+            go(examples, tmp_path, settings, stop=3)
+    go(examples, tmp_path, settings)
+    assert rows(tmp_path) == rows(whole)[1:]
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(examples: list[Example], tmp_path: Path) -> None:
     model = build(SETTINGS, 2)
     with torch.no_grad():

@@ -4,6 +4,7 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from pycocotools.coco import COCO
@@ -14,6 +15,7 @@ from benchmark import experiment
 from benchmark.datasets import synthetic
 from benchmark.detection.settings import DetectionSettings
 from benchmark.run import Options, run
+from metrics import pictures
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -82,6 +84,27 @@ def test_a_stopped_detection_goes_on_behind_the_last_picture(scenes: Path, tmp_p
     assert len((cell / "detections.jsonl").read_text().splitlines()) == 3
     assert (cell / "detections.json").read_bytes() == found
     assert (tmp_path / "table3.csv").read_bytes() == table
+
+
+def test_damage_is_refused_and_costs_nothing(scenes: Path, tmp_path: Path) -> None:
+    options = Options(out=tmp_path, data_root=scenes, workers=1)
+    go(wanted("average"), options)
+    cell = tmp_path / "cells/M3FD/Average/detect"
+    fused = sorted((tmp_path / "cells/M3FD/Average/fuse").glob("*.png"))[1]
+    model = tmp_path / "cells/M3FD/infrared+visible/detector/model.safetensors"
+    found = (cell / "detections.jsonl").read_bytes()
+    before = fused.read_bytes()
+    pictures.write(fused, np.zeros((48, 64), np.uint8))
+    outcome = run(wanted("average"), options, stage="detect", console=Console(file=io.StringIO()))
+    assert outcome.status == 2
+    assert f"{fused} is 64x48 but its sources are 128x96" in outcome.refused[0]
+    assert (cell / "detections.jsonl").read_bytes() == found
+    fused.write_bytes(before)
+    trained = model.read_bytes()
+    model.write_bytes(trained[:-9])
+    go(wanted("average"), options, "detect")
+    assert model.read_bytes() == trained, "it is written anew from the last checkpoint"
+    assert (cell / "detections.jsonl").read_bytes() == found
 
 
 def test_retraining_on_each_methods_pictures(scenes: Path, tmp_path: Path) -> None:
