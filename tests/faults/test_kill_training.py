@@ -61,13 +61,9 @@ class Kill(NamedTuple):
 RUN, SWEEP, REPORT = "run", "sweep alpha", "report"
 KILLS = (
     Kill(RUN, "cells/M3FD/MoE-Fusion/train/train.csv", 2),
-    Kill(RUN, "cells/M3FD/MoE-Fusion/train/train.csv", 2),
-    Kill(RUN, "cells/M3FD/infrared+visible/detector/train.csv", 2),
     Kill(RUN, "cells/M3FD/infrared+visible/detector/train.csv", 2),
     Kill(RUN, "cells/M3FD/*/detect/*.jsonl", 2),
     Kill(SWEEP, "cells/M3FD/MoE-Fusion-alpha*/train/train.csv", 9),
-    Kill(SWEEP, "cells/M3FD/MoE-Fusion-alpha*/train/train.csv", 9),
-    Kill(REPORT, "figures/*", 4),
     Kill(REPORT, "figures/*", 4),
 )
 

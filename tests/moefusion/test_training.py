@@ -158,7 +158,8 @@ def test_interrupted_training_resumes_exactly(tmp_path):
     assert any(name.startswith("optimiser.fusion.encoder") for name in state)
 
 
-def test_on_any_device(tmp_path, device):
+@pytest.mark.parametrize("device", [pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True)
+def test_on_a_gpu(tmp_path, device):
     """It learns there and goes on there after a stop; the model fuses on a CPU as it does there."""
     config = replace(QUICK, epochs=12, checkpoint_steps=1)
     model = run(samples(2), tmp_path / "whole", config, device=device)

@@ -230,7 +230,7 @@ def test_what_cannot_be_trained_on(examples: list[Example], tmp_path: Path) -> N
     with pytest.raises(InputError, match="none of the training pictures has a box"):
         go(examples[4:], tmp_path)
     gone = replace(examples[0], picture=tmp_path / "gone.png")
-    with pytest.raises(InputError, match="gone.png is not there"):
+    with pytest.raises(InputError, match="gone.png cannot be read"):
         go([gone, examples[1]], tmp_path)
     with pytest.raises(InputError, match="device 'tpu9' cannot be used"):
         train(build(SETTINGS, 2), examples, CLASSES, tmp_path, SETTINGS, device="tpu9")

@@ -84,9 +84,8 @@ def test_samples(tmp_path: Path) -> None:
         visible_examples([pair]),
         fused_examples([pair], tmp_path),
     )
-    missing = Example("gone", tmp_path / "gone.png")
-    data = Samples([infrared, visible, fused, missing], ("car",), "chroma")
-    assert len(data) == 4
+    data = Samples([infrared, visible, fused], ("car",), "chroma")
+    assert len(data) == 3
     shown, wanted = data[0]
     assert shown.dtype == torch.float32
     assert torch.equal(shown, torch.from_numpy(GREY).float().div(255).expand(3, -1, -1))
@@ -94,5 +93,5 @@ def test_samples(tmp_path: Path) -> None:
     assert wanted["labels"].shape == (0,)
     assert torch.equal(data[1][0], torch.from_numpy(VISIBLE).permute(2, 0, 1).float() / 255)
     assert (data[2][0] * 255).round().permute(1, 2, 0).numpy() == pytest.approx(picture(GREY, VISIBLE, "chroma"))
-    with pytest.raises(InputError, match="gone.png is not there"):
-        data[3]
+    with pytest.raises(InputError, match="gone.png cannot be read"):
+        Samples([Example("gone", tmp_path / "gone.png")], ("car",), "chroma")
