@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark.datasets.findings import quoted
 from benchmark.latex import DIFFERENCE, MEASURED, PUBLISHED
 from benchmark.report import csv_files
 from benchmark.tables import IDS, PAPER, in_markdown, markdown_table, published
@@ -129,7 +130,7 @@ def _require_partners(path: Path, table: pd.DataFrame, metrics: list[str]) -> No
     """Require that each method of ours and the paper's has its difference, and that it is measured - paper."""
     ours, theirs, differences = (table[table["origin"] == origin] for origin in (MEASURED, PUBLISHED, DIFFERENCE))
     if lone := sorted(set(differences.index) ^ (set(ours.index) & set(theirs.index))):
-        where = csv_files.quoted(", ".join(lone[0]))
+        where = quoted(", ".join(lone[0]))
         raise InputError(
             f"{path}: of {where} there are only some of the rows measured, paper and difference; {csv_files.ANEW}"
         )
@@ -140,7 +141,7 @@ def _require_partners(path: Path, table: pd.DataFrame, metrics: list[str]) -> No
     wrong = differences[metrics].notna() & ~np.isclose(differences[metrics], gaps, rtol=0, atol=1e-6)
     if wrong.any(axis=None):
         metric = wrong.columns[wrong.any()][0]
-        where = csv_files.quoted(", ".join(wrong.index[wrong[metric]][0]))
+        where = quoted(", ".join(wrong.index[wrong[metric]][0]))
         raise InputError(f"{path}: the {metric} of {where}: the difference is not measured - paper; {csv_files.ANEW}")
 
 

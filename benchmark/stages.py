@@ -26,7 +26,7 @@ import metrics
 from benchmark.datasets.base import Pair
 from benchmark.experiment import MethodSettings, ScoreSettings
 from benchmark.lookahead import lookahead
-from benchmark.stamps import Stamps, require_unchanged, stamped
+from benchmark.stamps import Stamps, require_there, require_unchanged, stamped
 from benchmark.store import Cell, digest
 from metrics import pictures
 from metrics.errors import InputError, plain
@@ -385,8 +385,7 @@ def _undefined(rows: Iterable[dict[str, float]]) -> list[str]:
 
 def _stamped(*files: Path) -> Stamps:
     for path in files:
-        if not path.is_file():
-            raise InputError(f"{path} is not there; every pair needs its fused picture. Run the stage before this one.")
+        require_there(path)
     return stamped(files)
 
 

@@ -8,6 +8,12 @@ from metrics.errors import InputError
 Stamps = dict[Path, tuple[int, int, int]]
 
 
+def require_there(path: Path) -> None:
+    """Raise InputError when a fused picture is not there."""
+    if not path.is_file():
+        raise InputError(f"{path} is not there; every pair needs its fused picture. Run the stage before this one.")
+
+
 def stamped(paths: Iterable[Path]) -> Stamps:
     """Return what the file system says of files: to be taken before they are hashed.
 

@@ -222,6 +222,11 @@ def _difference(before: dict[str, Any], after: dict[str, Any], within: str = "")
     raise AssertionError("the recipes are equal")
 
 
+def is_first_process() -> bool:
+    """Return whether this process keeps the cells: of those that torchrun starts, only the first does."""
+    return not int(os.environ.get("RANK", "0"))
+
+
 def slug(text: str) -> str:
     """Return a name as a file name: safe on every system, and never that of another name."""
     safe = re.sub(r"[^A-Za-z0-9_+-]+", "-", text).strip("-")[:80]

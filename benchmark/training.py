@@ -12,7 +12,7 @@ from torch import Tensor
 import moefusion
 from benchmark.datasets.base import Pair, fingerprint
 from benchmark.experiment import TrainSettings
-from benchmark.store import Cell
+from benchmark.store import Cell, is_first_process
 from metrics import pictures
 from metrics.errors import InputError
 
@@ -94,7 +94,7 @@ def train(
         cell.refuse_other(recipe)
         if cell.holds(recipe, {}) and (cell.folder / MODEL).is_file():
             return False
-    first = int(os.environ.get("RANK", "0")) == 0  # of torchrun's processes only one keeps the cell
+    first = is_first_process()
     if first:
         cell.open(recipe, {}, discard=lambda names: None, redo=redo)
     try:

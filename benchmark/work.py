@@ -1,6 +1,5 @@
 """A run at work: cell after cell is made; what fails says why and stops nothing else."""
 
-import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from benchmark.entries import Entry, label
 from benchmark.experiment import DatasetSettings, Experiment, MethodSettings
 from benchmark.parts import Loaded
 from benchmark.record import Part
-from benchmark.store import ERROR, Cell
+from benchmark.store import ERROR, Cell, is_first_process
 from metrics.errors import InputError
 from metrics.pictures import remove_leftovers
 
@@ -77,7 +76,7 @@ class Work:
         """Read the data sets, and record what was found."""
         found = [loaded for wanted in self.experiment.datasets if (loaded := self._loaded(wanted))]
         labels = tuple(label(method) for method in self.experiment.methods)
-        if _alone_or_first():
+        if is_first_process():
             record.write(self.options.out, record.Record(self.experiment, labels, tuple(each.part for each in found)))
         return found
 
@@ -310,7 +309,7 @@ class Work:
                 reason, trace = error.reason, error.trace
             else:
                 reason, trace = stages.one_line(error), traceback.format_exc()
-            if _alone_or_first():
+            if is_first_process():
                 with suppress(OSError):  # the reason counts more
                     cell.folder.mkdir(parents=True, exist_ok=True)
                     (cell.folder / ERROR).write_text(trace, encoding="utf-8", errors="backslashreplace")
@@ -319,14 +318,9 @@ class Work:
             if task.state != "running":
                 self.board.end(task, task.state)
             return
-        if _alone_or_first():
+        if is_first_process():
             cell.fail(reason)
         self.board.end(task, "failed", reason)
-
-
-def _alone_or_first() -> bool:
-    """Return whether this process writes: of those that torchrun starts, only the first does."""
-    return not int(os.environ.get("RANK", "0"))
 
 
 def progress(task: Task) -> Callable[[int, int], None]:
@@ -354,7 +348,7 @@ def working(
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    if not _alone_or_first():
+    if not is_first_process():
         yield  # one of torchrun's processes beside the first, which holds the lock for all
         return
     lock = FileLock(out / ".lock")

@@ -18,7 +18,7 @@ from benchmark.detection.rows import FOUND, TRUTH
 from benchmark.detection.samples import Example, files, fused_examples, infrared_examples, visible_examples
 from benchmark.detection.settings import WITHOUT_EFFECT, DetectionSettings
 from benchmark.record import Part
-from benchmark.stamps import require_unchanged, stamped
+from benchmark.stamps import require_there, require_unchanged, stamped
 from benchmark.store import Cell, digest
 from methods.weights import sha256
 from metrics.errors import InputError
@@ -191,8 +191,7 @@ def _code() -> str:
 
 
 def _require_size(picture: Path, pair: Pair) -> None:
-    if not picture.is_file():
-        raise InputError(f"{picture} is not there; every pair needs its fused picture. Run the stage before this one.")
+    require_there(picture)
     (width, height), own = size(picture), size(pair.visible)
     if (width, height) != own:
         raise InputError(

@@ -3,17 +3,15 @@
 import csv
 import io
 import math
-import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmark.datasets.findings import quoted, short
 from benchmark.latex import DIFFERENCE, MEASURED, PUBLISHED
 from metrics.errors import InputError
 
 ANEW = "run the experiment again to write it anew"
 TRUTH = ("True", "False", "")
-_QUOTES = reprlib.Repr()
-_QUOTES.maxstring = 80
 
 Rows = dict[int, dict[str, str]]
 
@@ -102,10 +100,5 @@ def number(text: str, where: object, column: str, remedy: str = ANEW) -> float |
     return None if math.isnan(value) else value
 
 
-def quoted(text: str) -> str:
-    """Return what a file holds as a message may quote it: whatever it is, about 80 characters of it at most."""
-    return _QUOTES.repr(text)
-
-
 def _cut(name: str) -> str:
-    return name if len(name) <= _QUOTES.maxstring else quoted(name)
+    return name if short(name) == name else quoted(name)

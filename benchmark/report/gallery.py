@@ -14,9 +14,9 @@ from joblib import Parallel, delayed
 from PIL import Image
 
 from benchmark.datasets.base import Box, Pair
+from benchmark.datasets.findings import quoted
 from benchmark.record import Part, Record
 from benchmark.report import csv_files
-from benchmark.report.csv_files import quoted
 from benchmark.store import Cell
 from metrics import pictures
 from metrics.errors import InputError

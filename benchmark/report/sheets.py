@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import metrics
+from benchmark.datasets.findings import quoted
 from benchmark.latex import DIFFERENCE, MEASURED, PUBLISHED
 from benchmark.report import csv_files
-from benchmark.report.csv_files import number, quoted
+from benchmark.report.csv_files import number
 from metrics.errors import InputError
 
 ORIGINS = {PUBLISHED: "the paper's", DIFFERENCE: "difference"}
