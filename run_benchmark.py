@@ -24,15 +24,15 @@ from metrics.errors import InputError, plain, unknown
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from benchmark.experiment import Experiment
-    from benchmark.run import Options, Outcome
+    from benchmark.engine.experiment import Experiment
+    from benchmark.engine.runner import Options, Outcome
     from methods.record import Record
 
 DESCRIPTION = """Reference benchmark for infrared-visible image fusion.
 
-Fuses pairs of pictures by every method, scores the fused pictures by eight metrics in a named convention, and
+Fuses pairs of images by every method, scores the fused images by eight metrics in a named convention, and
 writes Table 1 as CSV and LaTeX. What is finished is kept: the same command goes on where it was stopped.
-To score a folder of fused pictures by itself: python -m metrics INFRARED_DIR VISIBLE_DIR FUSED_DIR."""
+To score a folder of fused images by itself: python -m metrics INFRARED_DIR VISIBLE_DIR FUSED_DIR."""
 
 
 @dataclass
@@ -79,13 +79,13 @@ class Work:
 
     def __call__(self, console: Console) -> int:
         """Do the work; return the exit status."""
-        from benchmark.run import run
+        from benchmark.engine.runner import run
 
         return _report(run(self._experiment(), self._options(), stage=self.stage, console=console), console)
 
     def _experiment(self) -> "Experiment":
-        from benchmark import experiment
-        from benchmark.run import with_overrides
+        from benchmark.engine import experiment
+        from benchmark.engine.runner import with_overrides
 
         return with_overrides(
             experiment.read(self.experiment),
@@ -96,7 +96,7 @@ class Work:
         )
 
     def _options(self) -> "Options":
-        from benchmark.run import Options
+        from benchmark.engine.runner import Options
 
         if self.limit is not None and self.limit < 1:
             raise InputError(f"--limit {self.limit}: expected at least 1")
@@ -125,7 +125,7 @@ class Train(Work):
     stage: ClassVar[str | None] = "train"
 
     def _experiment(self) -> "Experiment":
-        from benchmark.run import with_overrides
+        from benchmark.engine.runner import with_overrides
 
         wanted = super()._experiment()
         trains = 2 in wanted.tables or any(method.trained for method in wanted.methods)
@@ -134,26 +134,26 @@ class Train(Work):
 
 @dataclass
 class Fuse(Work):
-    """Only write the fused pictures."""
+    """Only write the fused images."""
 
     stage: ClassVar[str | None] = "fuse"
 
 
 @dataclass
 class Score(Work):
-    """Only score pictures that are fused already."""
+    """Only score images that are fused already."""
 
     stage: ClassVar[str | None] = "score"
 
 
 @dataclass
 class Detect(Work):
-    """Only train the detector, run it on pictures that are fused already, and write Table 3."""
+    """Only train the detector, run it on images that are fused already, and write Table 3."""
 
     stage: ClassVar[str | None] = "detect"
 
     def _experiment(self) -> "Experiment":
-        from benchmark.run import with_overrides
+        from benchmark.engine.runner import with_overrides
 
         return with_overrides(super()._experiment(), tables=(3,))
 
@@ -168,7 +168,7 @@ class Tables(Work):
 @dataclass
 class _Kind:
     kind: Positional[Literal["experts", "alpha"]]
-    """experts: how many there are and how many a picture gets; alpha: the weight of the gradient loss."""
+    """experts: how many there are and how many an image gets; alpha: the weight of the gradient loss."""
 
 
 @dataclass
@@ -177,7 +177,7 @@ class Sweep(Work, _Kind):  # the last base's fields come first on the command li
 
     def __call__(self, console: Console) -> int:
         """Do it; return the exit status."""
-        from benchmark.run import sweep
+        from benchmark.engine.runner import sweep
 
         return _report(sweep(self.kind, self._experiment(), self._options(), console=console), console)
 
@@ -191,18 +191,18 @@ class Experts(Work):
 
     def __call__(self, console: Console) -> int:
         """Do it; return the exit status."""
-        from benchmark.run import experts
+        from benchmark.engine.runner import experts
 
         return _report(experts(self._experiment(), self._options(), self.model, console=console), console)
 
 
 @dataclass
 class Gaming(Work):
-    """Measure which metrics rise without better fusion: noise, contrast, sharpening of an experiment's pictures."""
+    """Measure which metrics rise without better fusion: noise, contrast, sharpening of an experiment's images."""
 
     def __call__(self, console: Console) -> int:
         """Do it; return the exit status."""
-        from benchmark.run import gaming
+        from benchmark.engine.runner import gaming
 
         return _report(gaming(self._experiment(), self._options(), console=console), console)
 
@@ -225,8 +225,9 @@ class Report:
 
     def __call__(self, console: Console) -> int:
         """Write them; return the exit status."""
-        from benchmark import paper, report
-        from benchmark.illustrate import illustrate
+        from benchmark import report
+        from benchmark.figures.run_figures import illustrate
+        from benchmark.tables import paper
 
         written = [*paper.write(self.run), *illustrate(self.run)]
         written.append(report.write(self.run, boxes=self.boxes, scenes=self.scenes, megabytes=self.megabytes))
@@ -240,7 +241,7 @@ class Demo:
     """Run the whole way on synthetic street scenes: no data set, weights or network needed."""
 
     out: Path = Path("results/demo")
-    """Where scenes, pictures and tables go."""
+    """Where scenes, images and tables go."""
 
     redo: bool = False
     """Make again what is there already."""
@@ -270,7 +271,7 @@ class List:
 
 @dataclass
 class Check:
-    """Say what a data set's folder holds, beside what was published; decodes every picture."""
+    """Say what a data set's folder holds, beside what was published; decodes every image."""
 
     dataset: Positional[Annotated[str, arg(metavar="DATASET")]]
     """One of `list datasets`."""
@@ -370,7 +371,8 @@ class Profile:
 
     def __call__(self, console: Console) -> int:
         """Measure and write; return 2 when a method could not be measured."""
-        from benchmark import experiment, profile
+        from benchmark.engine import experiment
+        from benchmark.studies import profile
 
         size = experiment.ScoreSettings(size=self.size).pixels
         if size is None:
@@ -466,7 +468,7 @@ def _methods() -> Table:
             table.add_row(name, found.title or found.__name__, ", ".join(found.variants), about[0] if about else "")
         except InputError as error:
             table.add_row(name, "", "", escape(str(error)))
-    table.caption = "and path/to/file.py:Class for one of your own, folder:PATH for pictures that are fused already"
+    table.caption = "and path/to/file.py:Class for one of your own, folder:PATH for images that are fused already"
     return table
 
 
@@ -493,7 +495,7 @@ def _datasets() -> Table:
 
 
 def _experiments() -> Table:
-    from benchmark import experiment
+    from benchmark.engine import experiment
 
     table = Table("experiment", "title", "data sets", "convention", "size scored")
     for name in experiment.names():

@@ -1,4 +1,4 @@
-"""Every fusion method behind one interface: infrared and visible picture in, fused picture out."""
+"""Every fusion method behind one interface: infrared and visible image in, fused image out."""
 
 from methods.base import Method
 from methods.registry import code_digest, create, find, names

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from methods.convolution import composed, convolved, enlarged
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 
 class Layer(nn.Module):
-    """The weights of one iteration: x - eta * (PReLU(BN(K' K x)) - theta * (picture - x))."""
+    """The weights of one iteration: x - eta * (PReLU(BN(K' K x)) - theta * (image - x))."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Decoder(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the picture, (N, 1, H, W) in (0, 1), of the sum of base and detail, (N, 1, H, W)."""
+        """Return the image, (N, 1, H, W) in (0, 1), of the sum of base and detail, (N, 1, H, W)."""
         result: Tensor = self.decoder(maps)
         return result
 
@@ -91,23 +91,23 @@ class AUIFNetwork(nn.Module):
         self.register_buffer("numbers", numbers[:, 1:].repeat(1, 1, 2).float())
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """Return the fused picture, (N, 1, H, W) in (0, 1), of two pictures (N, 1, H, W) in [0, 1]."""
-        pictures = torch.cat((infrared, infrared, visible, visible), dim=1).to(memory_format=torch.channels_last)
-        maps = _start(pictures)
+        """Return the fused image, (N, 1, H, W) in (0, 1), of two images (N, 1, H, W) in [0, 1]."""
+        images = torch.cat((infrared, infrared, visible, visible), dim=1).to(memory_format=torch.channels_last)
+        maps = _start(images)
         for kernels, (shift, slope, eta, pull) in zip(self.kernels, self.numbers, strict=True):
             steps = F.prelu(convolved(maps, kernels, shift, "reflect", groups=4), slope)
-            maps = maps.lerp_(pictures, pull[:, None, None]).addcmul_(steps, eta[:, None, None], value=-1)
+            maps = maps.lerp_(images, pull[:, None, None]).addcmul_(steps, eta[:, None, None], value=-1)
         fused: Tensor = self.decoder(maps.sum(dim=1, keepdim=True))
         return fused
 
 
-def _start(pictures: Tensor) -> Tensor:
+def _start(images: Tensor) -> Tensor:
     """Return the starting maps: an 11x11 mean for base, a 19x19 Laplacian of sum 0 and L1 norm 1 for detail.
 
     Args:
-        pictures: (N, 4, H, W): infrared twice, then visible twice.
+        images: (N, 4, H, W): infrared twice, then visible twice.
     """
-    bands = pictures[:, 0::2]
+    bands = images[:, 0::2]
     maps = torch.stack((_mean(bands, 11), (_mean(bands, 19) - bands) * (361 / 720)), dim=2)
     return maps.flatten(1, 2).to(memory_format=torch.channels_last)
 
@@ -162,7 +162,7 @@ class AUIF(NetworkMethod):
         verified="official outputs",
         row="AUIF",
         notes=(
-            "Grey in, grey out, as the official code; a colour visible picture is fused by its luma.",
+            "Grey in, grey out, as the official code; a colour visible image is fused by its luma.",
             "Any size. The official code refuses sides below 10 pixels; ours repeats the last row and column up to "
             "that, and crops.",
             "The two convolutions of every iteration are computed as one. The iterations magnify rounding, so raw "
@@ -178,13 +178,13 @@ class AUIF(NetworkMethod):
             fill(part, read_state(path), path)
         return AUIFNetwork(base, detail, decoder)
 
-    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
-        """Return the fused picture, (H, W) in (0, 1)."""
+    def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
+        """Return the fused image, (H, W) in (0, 1)."""
         bands = [enlarged(self.tensor(band) / 255, AUIFNetwork.least) for band in (infrared, visible)]
         height, width = infrared.shape
         fused: Tensor = self.network(*bands)[0, 0, :height, :width]
         return fused
 
-    def picture(self, raw: NDArray[np.float32]) -> Picture:
+    def image(self, raw: NDArray[np.float32]) -> ImageArray:
         """Return levels 0-255, rounded."""
-        return super().picture(255 * raw)
+        return super().image(255 * raw)

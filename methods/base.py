@@ -1,4 +1,4 @@
-"""What a fusion method is: two 8-bit pictures in, one 8-bit grey picture of the same size out."""
+"""What a fusion method is: two 8-bit images in, one 8-bit grey image of the same size out."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError, unknown
-from metrics.pictures import Picture, grey
+from metrics.images import ImageArray, grey
 
 
 class Method(ABC):
@@ -18,7 +18,7 @@ class Method(ABC):
     Attributes:
         title: As tables print it; the class name when empty.
         variants: Names of the published variants, the default first; empty when there is but one.
-        colour: Whether `forward` wants the pictures as RGB; otherwise it gets their grey luma.
+        colour: Whether `forward` wants the images as RGB; otherwise it gets their grey luma.
     """
 
     title: ClassVar[str] = ""
@@ -44,25 +44,25 @@ class Method(ABC):
         self.weights = weights
 
     @abstractmethod
-    def forward(self, infrared: Picture, visible: Picture) -> NDArray[np.float32]:
+    def forward(self, infrared: ImageArray, visible: ImageArray) -> NDArray[np.float32]:
         """Return the method's own output, before any clamping, stretching or rounding.
 
         Args:
             infrared, visible: uint8 (H, W) grey; both (H, W, 3) RGB when the class says `colour`.
         """
 
-    def picture(self, raw: NDArray[np.float32]) -> Picture:
-        """Return the 8-bit picture that is saved for a raw output: here levels 0-255, clipped and rounded."""
+    def image(self, raw: NDArray[np.float32]) -> ImageArray:
+        """Return the 8-bit image that is saved for a raw output: here levels 0-255, clipped and rounded."""
         return np.clip(np.rint(raw), 0, 255).astype(np.uint8)
 
-    def raw(self, infrared: Picture, visible: Picture) -> NDArray[np.float32]:
+    def raw(self, infrared: ImageArray, visible: ImageArray) -> NDArray[np.float32]:
         """Return the method's own output for a pair, float32, on the method's own scale.
 
         Args:
-            infrared, visible: uint8 pictures of one size, (H, W) grey or (H, W, 3) RGB.
+            infrared, visible: uint8 images of one size, (H, W) grey or (H, W, 3) RGB.
 
         Raises:
-            InputError: The pictures are not 8-bit, not pictures, or differ in size, or the method gave no numbers.
+            InputError: The images are not 8-bit, not images, or differ in size, or the method gave no numbers.
         """
         prepare = rgb if self.colour else grey
         for band, pixels in (("infrared", infrared), ("visible", visible)):
@@ -72,12 +72,12 @@ class Method(ABC):
                 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3))
             ):
                 raise InputError(
-                    f"{band} picture: expected uint8 of shape (H, W) or (H, W, 3), got {pixels.dtype} {pixels.shape}"
+                    f"{band} image: expected uint8 of shape (H, W) or (H, W, 3), got {pixels.dtype} {pixels.shape}"
                 )
         if infrared.shape[:2] != visible.shape[:2]:
             raise InputError(
                 f"infrared is {infrared.shape[1]}x{infrared.shape[0]} but visible is "
-                f"{visible.shape[1]}x{visible.shape[0]}; fusion needs registered pictures of one size."
+                f"{visible.shape[1]}x{visible.shape[0]}; fusion needs registered images of one size."
             )
         raw = np.asarray(self.forward(prepare(infrared), prepare(visible)))
         if raw.dtype.kind not in "fiub":
@@ -85,19 +85,19 @@ class Method(ABC):
         with np.errstate(over="ignore"):  # `fuse` refuses what is not finite
             return raw.astype(np.float32, copy=False)
 
-    def fuse(self, infrared: Picture, visible: Picture) -> Picture:
-        """Return the fused picture, uint8 (H, W), at the pair's own size.
+    def fuse(self, infrared: ImageArray, visible: ImageArray) -> ImageArray:
+        """Return the fused image, uint8 (H, W), at the pair's own size.
 
         Args:
-            infrared, visible: uint8 pictures of one size, (H, W) grey or (H, W, 3) RGB.
+            infrared, visible: uint8 images of one size, (H, W) grey or (H, W, 3) RGB.
 
         Raises:
-            InputError: The pictures cannot be used, or the method gave something of another size or not finite.
+            InputError: The images cannot be used, or the method gave something of another size or not finite.
         """
         raw = self.raw(infrared, visible)
         if not np.isfinite(raw).all():
-            raise InputError(f"{type(self).__name__} gave numbers that are not finite; a picture cannot hold them.")
-        fused = self.picture(raw)
+            raise InputError(f"{type(self).__name__} gave numbers that are not finite; an image cannot hold them.")
+        fused = self.image(raw)
         if fused.dtype != np.uint8 or fused.shape != infrared.shape[:2]:
             raise InputError(
                 f"{type(self).__name__} gave {fused.dtype} {fused.shape}; expected uint8 {infrared.shape[:2]}, "
@@ -105,12 +105,12 @@ class Method(ABC):
             )
         return fused
 
-    def fuse_named(self, dataset: str, name: str, infrared: Picture, visible: Picture) -> Picture:
-        """Return the fused picture of a named pair; what `benchmark` calls. Only `folder` needs the names."""
+    def fuse_named(self, dataset: str, name: str, infrared: ImageArray, visible: ImageArray) -> ImageArray:
+        """Return the fused image of a named pair; what `benchmark` calls. Only `folder` needs the names."""
         return self.fuse(infrared, visible)
 
     def inputs(self, dataset: str, name: str) -> tuple[Path, ...]:
-        """Return further files that the fused picture of a named pair is made from."""
+        """Return further files that the fused image of a named pair is made from."""
         return ()
 
     @classmethod
@@ -134,6 +134,6 @@ class Method(ABC):
         return {"variant": self.variant}
 
 
-def rgb(picture: Picture) -> Picture:
-    """Return a picture as (H, W, 3), grey repeated three times."""
-    return picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+def rgb(image: ImageArray) -> ImageArray:
+    """Return an image as (H, W, 3), grey repeated three times."""
+    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)

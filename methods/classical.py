@@ -8,40 +8,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from methods.base import Method
+from metrics.images import ImageArray
 from metrics.opencv import cv2
-from metrics.pictures import Picture
 
 Raw = NDArray[np.float32]
 
 
 class Infrared(Method):
-    """The infrared picture as it is."""
+    """The infrared image as it is."""
 
-    def forward(self, infrared: Picture, visible: Picture) -> Raw:
-        """Return the infrared picture, levels 0-255."""
+    def forward(self, infrared: ImageArray, visible: ImageArray) -> Raw:
+        """Return the infrared image, levels 0-255."""
         return infrared.astype(np.float32)
 
 
 class Visible(Method):
-    """The visible picture's luma as it is."""
+    """The visible image's luma as it is."""
 
-    def forward(self, infrared: Picture, visible: Picture) -> Raw:
-        """Return the visible picture's luma, levels 0-255."""
+    def forward(self, infrared: ImageArray, visible: ImageArray) -> Raw:
+        """Return the visible image's luma, levels 0-255."""
         return visible.astype(np.float32)
 
 
 class Average(Method):
-    """The mean of both pictures at every pixel."""
+    """The mean of both images at every pixel."""
 
-    def forward(self, infrared: Picture, visible: Picture) -> Raw:
+    def forward(self, infrared: ImageArray, visible: ImageArray) -> Raw:
         """Return (infrared + visible) / 2, levels 0-255."""
         return (infrared.astype(np.float32) + visible.astype(np.float32)) / np.float32(2)
 
 
 class Maximum(Method):
-    """The brighter of both pictures at every pixel."""
+    """The brighter of both images at every pixel."""
 
-    def forward(self, infrared: Picture, visible: Picture) -> Raw:
+    def forward(self, infrared: ImageArray, visible: ImageArray) -> Raw:
         """Return max(infrared, visible), levels 0-255."""
         return np.maximum(infrared, visible).astype(np.float32)
 
@@ -50,7 +50,7 @@ class Laplacian(Method):
     """Laplacian pyramid: the stronger detail at every scale, the mean of what is left.
 
     At each level the coefficient of larger magnitude is kept; the coarsest level is averaged. Four levels of
-    detail, fewer for a picture whose shorter side would fall below 8 pixels.
+    detail, fewer for an image whose shorter side would fall below 8 pixels.
 
     Reference:
         Burt and Adelson, "The Laplacian Pyramid as a Compact Image Code", IEEE Trans. Communications, 1983;
@@ -60,7 +60,7 @@ class Laplacian(Method):
 
     levels = 4
 
-    def forward(self, infrared: Picture, visible: Picture) -> Raw:
+    def forward(self, infrared: ImageArray, visible: ImageArray) -> Raw:
         """Return the pyramid's reconstruction, levels about 0-255; it may overshoot both ends."""
         coarse = [infrared.astype(np.float32), visible.astype(np.float32)]
         details: list[Raw] = []

@@ -122,7 +122,7 @@ def tiled(
     return torch.cat(rows, dim=-2)
 
 
-def enlarged(pictures: Tensor, least: int) -> Tensor:
-    """Return pictures (N, C, H, W) of at least a size, their last row and column repeated."""
-    height, width = pictures.shape[-2:]
-    return F.pad(pictures, (0, max(0, least - width), 0, max(0, least - height)), mode="replicate")
+def enlarged(images: Tensor, least: int) -> Tensor:
+    """Return images (N, C, H, W) of at least a size, their last row and column repeated."""
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, max(0, least - width), 0, max(0, least - height)), mode="replicate")

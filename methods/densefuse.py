@@ -15,7 +15,7 @@ from methods.convolution import enlarged, tiled
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.errors import InputError
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 
 class Layer(nn.Module):
@@ -70,27 +70,27 @@ class DenseFuseNetwork(nn.Module):
         self.conv4 = Layer(32, 16)
         self.conv5 = Layer(16, 1)
 
-    def encode(self, picture: Tensor) -> Tensor:
-        """Return features (N, 64, H, W) of pictures (N, 1, H, W), levels 0-255; H and W at least 2."""
-        features: Tensor = self.conv1(picture).relu_()
+    def encode(self, image: Tensor) -> Tensor:
+        """Return features (N, 64, H, W) of images (N, 1, H, W), levels 0-255; H and W at least 2."""
+        features: Tensor = self.conv1(image).relu_()
         for layer in self.DB1.denseblock:
             new = layer(features)
             features = torch.cat((new, features) if self.tensorflow else (features, new), dim=1)
         return features
 
     def decode(self, features: Tensor) -> Tensor:
-        """Return pictures (N, 1, H, W) of features (N, 64, H, W)."""
+        """Return images (N, 1, H, W) of features (N, 64, H, W)."""
         for layer in (self.conv2, self.conv3, self.conv4):
             features = layer(features).relu_()
-        picture: Tensor = self.conv5(features)
-        return picture if self.tensorflow else picture.relu_()
+        image: Tensor = self.conv5(features)
+        return image if self.tensorflow else image.relu_()
 
 
 class DenseFuse(NetworkMethod):
     """DenseFuse as its authors' two code bases have it.
 
-    Variants: "pytorch" averages the features and clamps the picture to 0-255; "tf-addition" and "tf-l1" are the
-    paper's own code: features added, or weighted at each pixel by their l1 norms, and the picture stretched to
+    Variants: "pytorch" averages the features and clamps the image to 0-255; "tf-addition" and "tf-l1" are the
+    paper's own code: features added, or weighted at each pixel by their l1 norms, and the image stretched to
     span 0-255.
     """
 
@@ -129,13 +129,13 @@ class DenseFuse(NetworkMethod):
         verified="official outputs",
         row="DenseFuse",
         notes=(
-            "Grey: both pictures as luma; the authors' RGB models are not used.",
+            "Grey: both images as luma; the authors' RGB models are not used.",
             "Any size. The authors' code refuses a side of one pixel; ours repeats it and crops.",
             "The authors' readme calls the PyTorch code a reference only; the paper's results are the TensorFlow "
-            "code's. Their unstretched outputs are nearly the same, but the TensorFlow code stretches each picture "
+            "code's. Their unstretched outputs are nearly the same, but the TensorFlow code stretches each image "
             "to 0-255.",
             "The tf variants read the checkpoint of SSIM weight 100, which the authors' test script uses, and keep "
-            "the picture's own size and orientation, as their code did until March 2019; since then it saves "
+            "the image's own size and orientation, as their code did until March 2019; since then it saves "
             "256x256, transposed.",
             "tf-l1 weights each pixel by its own activity, as the code does; the paper averages over 3x3.",
         ),
@@ -148,9 +148,9 @@ class DenseFuse(NetworkMethod):
         fill(network, _tensorflow_state(path) if network.tensorflow else read_state(path), path)
         return network.to(memory_format=torch.channels_last)
 
-    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+    def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the decoder's output, (H, W): levels 0-255 for "pytorch", about 0-510 for the others."""
-        bands = (enlarged(self.tensor(picture), 2) for picture in (infrared, visible))
+        bands = (enlarged(self.tensor(image), 2) for image in (infrared, visible))
         # A pixel sees eight others each way, one a layer.
         fused = tiled(self._fused, *bands, halo=8)
         return fused[0, 0, : infrared.shape[0], : infrared.shape[1]]
@@ -159,8 +159,8 @@ class DenseFuse(NetworkMethod):
         features = fused_features(self.network.encode(infrared), self.network.encode(visible), self.variant)
         return self.network.decode(features)
 
-    def picture(self, raw: NDArray[np.float32]) -> Picture:
-        """Return the picture as the authors' script saves it: clamped and truncated, or stretched and rounded."""
+    def image(self, raw: NDArray[np.float32]) -> ImageArray:
+        """Return the image as the authors' script saves it: clamped and truncated, or stretched and rounded."""
         if self.variant == "pytorch":
             return np.clip(raw, 0, 255).astype(np.uint8)
         low, high = float(raw.min()), float(raw.max())
@@ -177,7 +177,7 @@ def fused_features(infrared: Tensor, visible: Tensor, variant: str | None) -> Te
     if variant != "tf-l1":
         total = infrared.add_(visible)
         return total if variant == "tf-addition" else total.div_(2)
-    # Where neither picture has any activity there is nothing to weight; the original divides zero by zero there.
+    # Where neither image has any activity there is nothing to weight; the original divides zero by zero there.
     ours, theirs = infrared.sum(1, keepdim=True), visible.sum(1, keepdim=True)
     weight = ours / (ours + theirs).clamp_min(torch.finfo(ours.dtype).tiny)
     return torch.lerp(visible, infrared, weight)

@@ -1,4 +1,4 @@
-"""DIDFuse: an auto-encoder that takes pictures apart into base and detail, and adds the parts of both."""
+"""DIDFuse: an auto-encoder that takes images apart into base and detail, and adds the parts of both."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from methods.convolution import enlarged, folded, tiled
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.errors import InputError
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 
 class _Block(nn.Module):
@@ -31,7 +31,7 @@ class _Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Takes a picture apart; one encoder serves both bands."""
+    """Takes an image apart; one encoder serves both bands."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,15 +40,15 @@ class Encoder(nn.Module):
         self.cov3 = _Block("cov3", 64, 64, nn.Tanh())
         self.cov4 = _Block("cov4", 64, 64, nn.Tanh())
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return two skip maps, base and detail, each (N, 64, H, W), of a picture (N, 1, H, W) in [0, 1]."""
-        first = self.cov1(picture)
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return two skip maps, base and detail, each (N, 64, H, W), of an image (N, 1, H, W) in [0, 1]."""
+        first = self.cov1(image)
         second = self.cov2(first)
         return first, second, self.cov3(second), self.cov4(second)
 
 
 class Decoder(nn.Module):
-    """Puts a picture together again."""
+    """Puts an image together again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Decoder(nn.Module):
         self.cov7 = _Block("cov7", 128, 1, nn.Sigmoid(), reflect=True)
 
     def forward(self, first: Tensor, second: Tensor, base: Tensor, detail: Tensor) -> Tensor:
-        """Return the picture, (N, 1, H, W) in (0, 1)."""
+        """Return the image, (N, 1, H, W) in (0, 1)."""
         maps = self.cov5(torch.cat((base, detail), dim=1))
         maps = self.cov6(torch.cat((maps, second), dim=1))
         result: Tensor = self.cov7(torch.cat((maps, first), dim=1))
@@ -79,7 +79,7 @@ class DIDFuseNetwork(nn.Module):
         self.decoder = Decoder()
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """Return the fused picture, (N, 1, H, W) in (0, 1), of two pictures (N, 1, H, W) in [0, 1]."""
+        """Return the fused image, (N, 1, H, W) in (0, 1), of two images (N, 1, H, W) in [0, 1]."""
         parts = self.encoder(infrared)
         for ours, theirs in zip(parts, self.encoder(visible), strict=True):
             ours += theirs
@@ -123,7 +123,7 @@ class DIDFuse(NetworkMethod):
         verified="official outputs",
         row="DIDFuse",
         notes=(
-            "Grey in, grey out, as the official code; a colour visible picture is fused by its luma.",
+            "Grey in, grey out, as the official code; a colour visible image is fused by its luma.",
             "Any size. The official code refuses a side of one pixel; ours repeats that pixel and crops.",
         ),
     )
@@ -139,12 +139,12 @@ class DIDFuse(NetworkMethod):
             fill(part, state, path)
         return folded(network)
 
-    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
-        """Return the fused picture, (H, W) in (0, 1)."""
+    def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
+        """Return the fused image, (H, W) in (0, 1)."""
         bands = [enlarged(self.tensor(band) / 255, 2) for band in (infrared, visible)]
         height, width = infrared.shape
         return tiled(self.network, bands[0], bands[1], halo=DIDFuseNetwork.halo)[0, 0, :height, :width]
 
-    def picture(self, raw: NDArray[np.float32]) -> Picture:
+    def image(self, raw: NDArray[np.float32]) -> ImageArray:
         """Return levels 0-255, rounded."""
-        return super().picture(255 * raw)
+        return super().image(255 * raw)

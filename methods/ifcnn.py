@@ -1,4 +1,4 @@
-"""IFCNN: features of both pictures from one extractor, fused element by element, and a picture made of them."""
+"""IFCNN: features of both images from one extractor, fused element by element, and an image made of them."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 from methods.convolution import composed, convolved, enlarged, tiled
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 Rule = Callable[[Tensor, Tensor], Tensor]
 
@@ -22,7 +22,7 @@ RULES: dict[str, Rule] = {
     "sum": torch.add,
     "mean": lambda infrared, visible: (infrared + visible) / 2,
 }
-# Mean and standard deviation of R, G, B in [0, 1]: of ImageNet, which the paper's pictures were made with, and none.
+# Mean and standard deviation of R, G, B in [0, 1]: of ImageNet, which the paper's images were made with, and none.
 NORMALISATIONS = {
     "paper": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "script": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -42,7 +42,7 @@ class _Block(nn.Module):
 
 
 class IFCNNNetwork(nn.Module):
-    """The published network, for normalised RGB pictures.
+    """The published network, for normalised RGB images.
 
     Reference:
         Zhang et al., "IFCNN: A general image fusion framework based on convolutional neural network",
@@ -58,16 +58,16 @@ class IFCNNNetwork(nn.Module):
         self.conv4 = nn.Conv2d(64, 3, 1)
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """Return the fused picture, (N, 3, H, W), unbounded, of two normalised pictures (N, 3, H, W)."""
+        """Return the fused image, (N, 3, H, W), unbounded, of two normalised images (N, 3, H, W)."""
         fused = self.rule(self.conv2(self.conv1(infrared)), self.conv2(self.conv1(visible)))
         result: Tensor = self.conv4(self.conv3(fused))
         return result
 
 
 class GreyIFCNN(nn.Module):
-    """The network for two grey pictures, levels 0-255: the same output for a third of the work.
+    """The network for two grey images, levels 0-255: the same output for a third of the work.
 
-    The three channels of a normalised grey picture depend on each other, and no activation follows the first
+    The three channels of a normalised grey image depend on each other, and no activation follows the first
     convolution; so the first two are one, from one channel.
     """
 
@@ -95,13 +95,13 @@ class GreyIFCNN(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """Return the fused picture, (1, 3, H, W), unbounded, of two pictures (1, 1, H, W), sides of two or more."""
+        """Return the fused image, (1, 3, H, W), unbounded, of two images (1, 1, H, W), sides of two or more."""
         fused = self.rule(self._features(infrared), self._features(visible))
         result: Tensor = self.conv4(self.conv3(fused).relu_())
         return result
 
-    def _features(self, picture: Tensor) -> Tensor:
-        return convolved(picture, self.kernels, self.bias, "replicate").relu_()
+    def _features(self, image: Tensor) -> Tensor:
+        return convolved(image, self.kernels, self.bias, "replicate").relu_()
 
 
 _COMMIT = "8fe59c2b1553e52acc793986208ca479d134a8da"
@@ -151,37 +151,37 @@ class IFCNN(NetworkMethod):
         verified="official outputs",
         row="IFCNN",
         notes=(
-            "max, sum and mean normalise by ImageNet's mean and deviation, which gives the paper's pictures; the "
+            "max, sum and mean normalise by ImageNet's mean and deviation, which gives the paper's images; the "
             "released script does not for infrared-visible pairs: max-script. They differ by up to 47 levels.",
             "Checked against official outputs: max and max-script. The authors recommend max for infrared-visible; "
-            "their pictures of mean were made with a snapshot that they did not release.",
-            "Grey in, grey out; a colour visible picture is fused by its luma, as the official code says nothing.",
+            "their images of mean were made with a snapshot that they did not release.",
+            "Grey in, grey out; a colour visible image is fused by its luma, as the official code says nothing.",
             "Any size.",
         ),
     )
 
     def load(self, files: Mapping[str, Path]) -> nn.Module:
-        """Return the network for grey pictures with the variant's weights."""
+        """Return the network for grey images with the variant's weights."""
         rule, mean, deviation = self._setup()
         network = IFCNNNetwork(rule)
         (path,) = files.values()
         fill(network, read_state(path), path)
         return GreyIFCNN(network, mean, deviation)
 
-    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
-        """Return the fused picture, (3, H, W), normalised and unbounded."""
+    def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
+        """Return the fused image, (3, H, W), normalised and unbounded."""
         # A single row or column repeated gives the same output: the padding repeats it anyway.
         bands = [enlarged(self.tensor(band), 2) for band in (infrared, visible)]
         height, width = infrared.shape
         return tiled(self.network, bands[0], bands[1], halo=GreyIFCNN.halo)[0, :, :height, :width]
 
-    def picture(self, raw: NDArray[np.float32]) -> Picture:
-        """Return the grey of the denormalised, clipped and truncated RGB picture."""
+    def image(self, raw: NDArray[np.float32]) -> ImageArray:
+        """Return the grey of the denormalised, clipped and truncated RGB image."""
         _, mean, deviation = self._setup()
         scale, offset = np.array((deviation, mean), dtype=np.float32)[:, :, None, None]
         red, green, blue = (np.clip(raw * scale + offset, 0, 1) * 255).astype(np.uint8).astype(np.int32)
-        # OpenCV 5's RGB2GRAY, which the official pictures agree with; OpenCV 4 rounds its weights otherwise.
-        grey: Picture = ((9798 * red + 19235 * green + 3735 * blue + 16384) >> 15).astype(np.uint8)
+        # OpenCV 5's RGB2GRAY, which the official images agree with; OpenCV 4 rounds its weights otherwise.
+        grey: ImageArray = ((9798 * red + 19235 * green + 3735 * blue + 16384) >> 15).astype(np.uint8)
         return grey
 
     def _setup(self) -> tuple[Rule, tuple[float, float, float], tuple[float, float, float]]:

@@ -12,7 +12,7 @@ from methods.base import Method
 from methods.network import exact, usable_device
 from methods.weights import sha256
 from metrics.errors import InputError
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 
 class MoEFusion(Method):
@@ -36,7 +36,7 @@ class MoEFusion(Method):
         except ValueError as error:
             raise InputError(str(error)) from error
 
-    def forward(self, infrared: Picture, visible: Picture) -> NDArray[np.float32]:
+    def forward(self, infrared: ImageArray, visible: ImageArray) -> NDArray[np.float32]:
         """Return the fused luma, levels about 0-255, unbounded."""
         bands = (
             torch.from_numpy(np.ascontiguousarray(band)).to(self.device).float()[None, None] / 255

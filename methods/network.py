@@ -18,13 +18,13 @@ from methods import weights as _weights
 from methods.base import Method
 from methods.record import Record
 from metrics.errors import InputError
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 class NetworkMethod(Method):
-    """A published network. A subclass gives `record`, `load` and `infer`, and `picture` where it differs.
+    """A published network. A subclass gives `record`, `load` and `infer`, and `image` where it differs.
 
     Attributes:
         name: As `methods.create` knows it; names its weights folder.
@@ -51,19 +51,19 @@ class NetworkMethod(Method):
         """
 
     @abstractmethod
-    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+    def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the network's own output for one pair, (H, W) or (C, H, W); called without gradients."""
 
-    def forward(self, infrared: Picture, visible: Picture) -> NDArray[np.float32]:
+    def forward(self, infrared: ImageArray, visible: ImageArray) -> NDArray[np.float32]:
         """Return the network's own output as an array."""
         with torch.inference_mode(), exact():
             raw: NDArray[np.float32] = self.infer(infrared, visible).float().cpu().numpy()
         return raw
 
-    def tensor(self, picture: Picture) -> Tensor:
-        """Return a picture as float32 on the method's device, levels 0-255: (1, 1, H, W), or (1, 3, H, W) for RGB."""
-        pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device).float()
-        return pixels[None, None] if picture.ndim == 2 else pixels.permute(2, 0, 1)[None]
+    def tensor(self, image: ImageArray) -> Tensor:
+        """Return an image as float32 on the method's device, levels 0-255: (1, 1, H, W), or (1, 3, H, W) for RGB."""
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).float()
+        return pixels[None, None] if image.ndim == 2 else pixels.permute(2, 0, 1)[None]
 
     def settings(self) -> dict[str, Any]:
         """Return variant, weights by hash, and whether they are the authors' own."""
@@ -88,7 +88,7 @@ def keep_memory() -> None:
     """Let this process keep the memory that it frees, where the C library is glibc; elsewhere nothing happens.
 
     glibc gives every buffer above 32 MB back at once, and the next layer's comes as empty pages that the system
-    must clear: a quarter of the time of fusing a large picture.
+    must clear: a quarter of the time of fusing a large image.
     """
     with suppress(OSError, AttributeError):
         glibc = ctypes.CDLL("libc.so.6")

@@ -16,7 +16,7 @@ from methods import tensorflow_checkpoint
 from methods.convolution import enlarged, tiled
 from methods.network import NetworkMethod, fill
 from methods.record import Record, WeightFile
-from metrics.pictures import Picture, grey
+from metrics.images import ImageArray, grey
 
 _SLOPE = 0.2
 
@@ -46,7 +46,7 @@ class Encoder(nn.Module):
         self.conv5 = Layer(64, 128)
 
     def forward(self, infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features of both branches, (N, 128, H, W) each, of pictures (N, 1, H, W), scale 0-1."""
+        """Return the features of both branches, (N, 128, H, W) each, of images (N, 1, H, W), scale 0-1."""
         infrared, visible = _leaky(self.ir_conv1(infrared)), _leaky(self.vi_conv1(visible))
         for layer in (self.conv2, self.conv3, self.conv4):
             infrared, visible = exchanged(layer(infrared), layer(visible))
@@ -54,7 +54,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From the features of both branches to one picture."""
+    """From the features of both branches to one image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,8 +68,8 @@ class Decoder(nn.Module):
         """Return (N, 1, H, W), scale 0-1, of features (N, 256, H, W)."""
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
             features = layer(features)
-        picture: Tensor = self.conv5(features)
-        return picture.tanh_().div_(2).add_(0.5)
+        image: Tensor = self.conv5(features)
+        return image.tanh_().div_(2).add_(0.5)
 
 
 class PIAFusionNetwork(nn.Module):
@@ -87,8 +87,8 @@ class PIAFusionNetwork(nn.Module):
         return tiled(self._decoded, infrared, visible, halo=4)
 
     def _decoded(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        picture: Tensor = self.decoder(torch.cat((visible, infrared), dim=1))
-        return picture
+        image: Tensor = self.decoder(torch.cat((visible, infrared), dim=1))
+        return image
 
 
 def exchanged(infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
@@ -157,9 +157,9 @@ class PIAFusion(NetworkMethod):
         verified="architecture only",
         row="PIAFusion",
         notes=(
-            "The luma of the visible picture is fused, by the authors' own formula (16-235, green weighted 0.564).",
-            "Grey result: 1.164 (fused - 16/255), which is what the authors' colour picture is where the visible "
-            "one has no colour; `recoloured` gives their colour picture.",
+            "The luma of the visible image is fused, by the authors' own formula (16-235, green weighted 0.564).",
+            "Grey result: 1.164 (fused - 16/255), which is what the authors' colour image is where the visible "
+            "one has no colour; `recoloured` gives their colour image.",
             "Any size. The authors' code refuses a side of one pixel; ours repeats it and crops.",
             "The branches' exchange has the released network's sign, which is not the paper's.",
         ),
@@ -172,7 +172,7 @@ class PIAFusion(NetworkMethod):
         fill(network, tensorflow_checkpoint.convolutions(bundle, _LAYERS, files[_DATA]), files[_DATA])
         return network.to(memory_format=torch.channels_last)
 
-    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+    def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the fused luma (H, W), scale 0-1 with black at 16/255."""
         height, width = infrared.shape[:2]
         red, green, blue = self.tensor(visible).div_(255).split(1, dim=1)
@@ -185,13 +185,13 @@ class PIAFusion(NetworkMethod):
         fused: Tensor = self.network(*bands)
         return fused[0, 0, :height, :width]
 
-    def picture(self, raw: NDArray[np.float32]) -> Picture:
-        """Return the grey picture: black at 16/255, clipped, rounded half to even."""
+    def image(self, raw: NDArray[np.float32]) -> ImageArray:
+        """Return the grey image: black at 16/255, clipped, rounded half to even."""
         return _levels(1.164 * (raw - 16 / 255))
 
 
-def recoloured(raw: NDArray[np.float32], visible: Picture) -> Picture:
-    """Return the colour picture that the authors save: the fused luma with the visible picture's chroma.
+def recoloured(raw: NDArray[np.float32], visible: ImageArray) -> ImageArray:
+    """Return the colour image that the authors save: the fused luma with the visible image's chroma.
 
     Args:
         raw: Fused luma (H, W) as `PIAFusion.raw` gives it.
@@ -206,5 +206,5 @@ def recoloured(raw: NDArray[np.float32], visible: Picture) -> Picture:
     return _levels(np.stack(colours, axis=2))
 
 
-def _levels(scaled: NDArray[np.float32]) -> Picture:
+def _levels(scaled: NDArray[np.float32]) -> ImageArray:
     return np.clip(np.rint(scaled * 255), 0, 255).astype(np.uint8)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from methods.convolution import enlarged
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 CHANNELS = (64, 112, 160, 208)
 _SMALLEST = 16  # three halvings leave two pixels, the least that a mirrored border needs
@@ -67,23 +67,23 @@ class NestFuse(nn.Module):
         self.DB1_3 = Block(3 * a + b, a)
         self.conv_out = Layer(a, 1, 1)
 
-    def encode(self, picture: Tensor) -> list[Tensor]:
-        """Return the features at four scales, each half the one before, of a picture (N, 1, H, W)."""
-        features = [self.DB1_0(self.conv0(picture))]
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Return the features at four scales, each half the one before, of an image (N, 1, H, W)."""
+        features = [self.DB1_0(self.conv0(image))]
         for block in (self.DB2_0, self.DB3_0, self.DB4_0):
             features.append(block(F.max_pool2d(features[-1], 2)))
         return features
 
     def decode(self, features: Sequence[Tensor]) -> Tensor:
-        """Return the picture (N, 1, H, W) of fused features at four scales."""
+        """Return the image (N, 1, H, W) of fused features at four scales."""
         one, two, three, four = features
         one_1 = self.DB1_1(one, upsampled(two, one))
         two_1 = self.DB2_1(two, upsampled(three, two))
         three_1 = self.DB3_1(three, upsampled(four, three))
         one_2 = self.DB1_2(one, one_1, upsampled(two_1, one))
         two_2 = self.DB2_2(two, two_1, upsampled(three_1, two))
-        picture: Tensor = self.conv_out(self.DB1_3(one, one_1, one_2, upsampled(two_2, one)))
-        return picture
+        image: Tensor = self.conv_out(self.DB1_3(one, one_1, one_2, upsampled(two_2, one)))
+        return image
 
 
 class ResidualFusion(nn.Module):
@@ -126,9 +126,9 @@ class RFNNestNetwork(nn.Module):
         self.fusion = FusionNetwork()
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """Return the fused picture (N, 1, H, W), not negative, of pictures of at least 16x16, levels 0-255."""
-        picture: Tensor = self.coder.decode(self.fusion(self.coder.encode(infrared), self.coder.encode(visible)))
-        return picture
+        """Return the fused image (N, 1, H, W), not negative, of images of at least 16x16, levels 0-255."""
+        image: Tensor = self.coder.decode(self.fusion(self.coder.encode(infrared), self.coder.encode(visible)))
+        return image
 
 
 def upsampled(features: Tensor, like: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ def upsampled(features: Tensor, like: Tensor) -> Tensor:
 def tiles(height: int, width: int) -> list[tuple[slice, slice]]:
     """Return the rows and columns of the pieces that the authors fuse one by one.
 
-    A picture with a side over 512 is cut into four that overlap by five pixels; any other is one piece.
+    An image with a side over 512 is cut into four that overlap by five pixels; any other is one piece.
     """
     if max(height, width) <= _LARGEST:
         return [(slice(0, height), slice(0, width))]
@@ -177,13 +177,13 @@ class RFNNest(NetworkMethod):
         verified="architecture only",
         row="RFN-Nest",
         notes=(
-            "Grey: both pictures as luma.",
-            "A picture with a side over 512 is fused in four overlapping pieces, as the authors do; near the seams "
-            "that gives other values than the whole picture would.",
-            "The authors' code refuses pictures, or pieces, with a side under 16; ours repeats their last rows and "
+            "Grey: both images as luma.",
+            "An image with a side over 512 is fused in four overlapping pieces, as the authors do; near the seams "
+            "that gives other values than the whole image would.",
+            "The authors' code refuses images, or pieces, with a side under 16; ours repeats their last rows and "
             "columns and crops.",
-            "Each picture is stretched to 0-255. The authors' code clamps to 0-255 first when told to run without a "
-            "GPU, and then gives another picture; ours never clamps.",
+            "Each image is stretched to 0-255. The authors' code clamps to 0-255 first when told to run without a "
+            "GPU, and then gives another image; ours never clamps.",
         ),
     )
 
@@ -194,7 +194,7 @@ class RFNNest(NetworkMethod):
             fill(part, read_state(path), path)
         return network.to(memory_format=torch.channels_last)
 
-    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+    def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the network's output (H, W), not negative, often far above 255; where pieces overlap, their mean."""
         height, width = infrared.shape
         total = torch.zeros(height, width, device=self.device)
@@ -204,14 +204,14 @@ class RFNNest(NetworkMethod):
             count[piece] += 1
         return total.div_(count)
 
-    def _piece(self, infrared: Picture, visible: Picture) -> Tensor:
+    def _piece(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         height, width = infrared.shape
-        bands = (enlarged(self.tensor(picture), _SMALLEST) for picture in (infrared, visible))
+        bands = (enlarged(self.tensor(image), _SMALLEST) for image in (infrared, visible))
         # Without the memory format, one channel leaves the first layer's own layout to chance.
         fused: Tensor = self.network(*(band.to(memory_format=torch.channels_last) for band in bands))
         return fused[0, 0, :height, :width]
 
-    def picture(self, raw: NDArray[np.float32]) -> Picture:
+    def image(self, raw: NDArray[np.float32]) -> ImageArray:
         """Return the output stretched to 0-255 and truncated."""
         # All in float32: the span then swallows the 1e-5 and the highest value reaches 255, as the authors' do.
         low = raw.min()

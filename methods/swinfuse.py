@@ -1,4 +1,4 @@
-"""SwinFuse: transformer features of each picture, weighted by how strong they are, tile by tile.
+"""SwinFuse: transformer features of each image, weighted by how strong they are, tile by tile.
 
 Wang, Chen, Shao, Li and Zhang, "SwinFuse: A Residual Swin Transformer Fusion Network for Infrared and Visible
 Images", IEEE Transactions on Instrumentation and Measurement, 2022. What follows is the network as its code runs
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 _TILE = 224
 _WINDOW = 7
@@ -27,7 +27,7 @@ _AT_ONCE = 128  # windows, on a CPU: their widest layer is 10 MB, which its cach
 
 
 class SwinFuseNetwork(nn.Module):
-    """Tiles of both pictures to the fused tile.
+    """Tiles of both images to the fused tile.
 
     Blocks 1 to 5 of every stage, `norm_up` and `prelu` are in the published weights but never used.
     """
@@ -53,7 +53,7 @@ class SwinFuseNetwork(nn.Module):
         """
         height, width = infrared.shape
         features = [self.encode(_windows(tile)) for tile in (infrared, visible)]
-        # Means over a whole tile. What its remainder would add is the same for both pictures, so it cancels but for
+        # Means over a whole tile. What its remainder would add is the same for both images, so it cancels but for
         # the 1e-5 in `_shares`: less than float32 rounds to.
         channels = _shares([feature.abs().sum(0) / _TILE**2 for feature in features])
         pixels = _shares([feature.abs().mean(1) for feature in features])
@@ -151,7 +151,7 @@ def _unwindowed(pixels: Tensor, height: int, width: int) -> Tensor:
 
 
 def _shares(strengths: list[Tensor]) -> list[Tensor]:
-    """Return how much each of two pictures counts, by the exponential of its strength."""
+    """Return how much each of two images counts, by the exponential of its strength."""
     powers = [strength.exp() for strength in strengths]
     total = powers[0] + powers[1] + 1e-5
     return [power / total for power in powers]
@@ -193,11 +193,11 @@ class SwinFuse(NetworkMethod):
         notes=(
             "The official weights are on Baidu alone and were not to be had; their hash is not known, so give the "
             "file by `weights`. Checked against the official code with stand-in weights.",
-            "Grey: the visible picture's luma is fused; the authors give no rule for colour.",
+            "Grey: the visible image's luma is fused; the authors give no rule for colour.",
             "Any size: a grid of 224x224 tiles, the last of a row or column filled up with mid-grey as in the "
             "original, which refuses many sizes (widths up to 224, sides of 448, 672 or 896, most upright ones, "
             "1280x1024). Tiles do not overlap, so their seams may show.",
-            "The picture is stretched from its darkest to its brightest pixel; a constant one becomes black.",
+            "The image is stretched from its darkest to its brightest pixel; a constant one becomes black.",
         ),
     )
 
@@ -210,7 +210,7 @@ class SwinFuse(NetworkMethod):
         fill(network, read_state(path) | tables, path)
         return network
 
-    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+    def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the network's output, (H, W) in 0-255."""
         height, width = infrared.shape
         bottom, right = -height % _WINDOW, -width % _WINDOW
@@ -223,7 +223,7 @@ class SwinFuse(NetworkMethod):
                 fused[here] = self.network(bands[0][here], bands[1][here])
         return (fused[:height, :width] / 2 + 0.5) * 255
 
-    def picture(self, raw: NDArray[np.float32]) -> Picture:
+    def image(self, raw: NDArray[np.float32]) -> ImageArray:
         """Return the output stretched to all levels, cut off to whole ones."""
         low, high = raw.min(), raw.max()
         if low == high:

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 _RAW = "https://raw.githubusercontent.com/JinyuanLiu-CV/TarDAL/1d1d1e99b96e7de0cd4e4f57aa0d321e5b5e2727/weights"
 
 
 class TarDALGenerator(nn.Module):
-    """Both pictures, (N, 1, H, W) in [0, 1], to the fused one; every convolution is 3x3 with a border of zeros."""
+    """Both images, (N, 1, H, W) in [0, 1], to the fused one; every convolution is 3x3 with a border of zeros."""
 
     def __init__(self, norm: type[nn.BatchNorm2d] = nn.BatchNorm2d) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class TarDALGenerator(nn.Module):
         )
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """Return the fused picture, (N, 1, H, W) in (-1, 1)."""
+        """Return the fused image, (N, 1, H, W) in (-1, 1)."""
         features = self.encoder(torch.cat([infrared, visible], dim=1))
         for layer in self.dense:
             features = torch.cat([features, layer(features)], dim=1)
@@ -47,7 +47,7 @@ class BatchStatistics(nn.BatchNorm2d):
     """Batch normalisation by the statistics of the batch at hand, in evaluation too; it writes into its input.
 
     Written out because PyTorch's own, on a CPU and in the channels-last layout that its convolutions are fastest
-    in, sums so roughly that the fused picture is off by 3e-4.
+    in, sums so roughly that the fused image is off by 3e-4.
     """
 
     def forward(self, features: Tensor) -> Tensor:
@@ -106,10 +106,10 @@ class TarDAL(NetworkMethod):
         row="TarDAL",
         verified="official outputs",
         notes=(
-            "Grey: the visible picture's luma is fused; colour is left out.",
+            "Grey: the visible image's luma is fused; colour is left out.",
             "Any size.",
             "`dt` normalises every layer by the statistics of the pair at hand, as the authors' commands do, so "
-            "its picture of a crop is not the crop of its picture. `tt` and `ct` use the trained statistics.",
+            "its image of a crop is not the crop of its image. `tt` and `ct` use the trained statistics.",
             "`tt` and `ct` are dark and edge-like by design: they were trained for a detector.",
             "The weights of version 1.0 (tardal-dt.pth, tardal-tt.pth, tardal-ct.pth) hold the same numbers and may "
             "be given as files; its colour output, which skips the clipping to [0, 1], is not reproduced.",
@@ -124,11 +124,11 @@ class TarDAL(NetworkMethod):
         fill(network, {key: value for key, value in read_state(path).items() if key != "use_eval"}, path)
         return network.to(memory_format=torch.channels_last)
 
-    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+    def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the generator's output, (H, W) in (-1, 1)."""
         fused: Tensor = self.network(self.tensor(infrared) / 255, self.tensor(visible) / 255)
         return fused[0, 0]
 
-    def picture(self, raw: NDArray[np.float32]) -> Picture:
+    def image(self, raw: NDArray[np.float32]) -> ImageArray:
         """Return the clipped output in levels, rounded half to even."""
         return np.rint(np.clip(raw, 0, 1) * 255).astype(np.uint8)

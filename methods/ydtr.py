@@ -1,4 +1,4 @@
-"""YDTR: convolution and transformer blocks for each picture, added, then the same once more.
+"""YDTR: convolution and transformer blocks for each image, added, then the same once more.
 
 Tang, He and Liu, "YDTR: Infrared and Visible Image Fusion via Y-Shape Dynamic Transformer", IEEE Transactions on
 Multimedia, 2023. What follows is the network as published, which is plainer than its description: attention
@@ -18,7 +18,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 # Tokens at a time: 4 MB in their widest layer, which a processor's cache holds; a GPU is idle between small pieces.
 _TOKENS, _TOKENS_ON_GPU = 1 << 12, 1 << 18
@@ -27,7 +27,7 @@ _COMMIT = "b1f01b4ba7b2f40e4fcaec620f29640960db7e98"
 
 
 class YDTRNetwork(nn.Module):
-    """Both pictures, (N, 1, H, W) in [0, 1], to the fused one.
+    """Both images, (N, 1, H, W) in [0, 1], to the fused one.
 
     `conv64`, `conv` and `patch_embed` are in the published weights but never used.
     """
@@ -43,7 +43,7 @@ class YDTRNetwork(nn.Module):
         self.basicLayer = Transformer()
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """Return the fused picture, (N, 1, H, W) in (-1, 1)."""
+        """Return the fused image, (N, 1, H, W) in (-1, 1)."""
         features = self.branch(self.convInput(infrared))
         features += self.branch(self.convInput(visible))
         fused: Tensor = self.convolutional_out["conv"](self.branch(features))
@@ -91,7 +91,7 @@ class Transformer(nn.Module):
 
     A token is 64 neighbours in memory, so 64 pixels of one channel in reading order, across the ends of rows and
     of channels: the original reads its (N, C, H, W) memory as (N, H, W, C) without permuting it, and its
-    weights were trained so. The features of a pixel therefore depend on the picture's width.
+    weights were trained so. The features of a pixel therefore depend on the image's width.
     """
 
     def __init__(self) -> None:
@@ -165,8 +165,8 @@ class YDTR(NetworkMethod):
         row="YDTR",
         verified="official outputs",
         notes=(
-            "Grey: the visible picture's luma is fused; the authors publish no rule for colour.",
-            "Any size; the fused picture of a crop is not the crop of the fused picture.",
+            "Grey: the visible image's luma is fused; the authors publish no rule for colour.",
+            "Any size; the fused image of a crop is not the crop of the fused image.",
             "Negative output is clipped to black where the original's cast to 8 bits would wrap it to white.",
         ),
     )
@@ -180,11 +180,11 @@ class YDTR(NetworkMethod):
         layer.conv, layer.bn = fuse_conv_bn_eval(layer.conv, layer.bn), nn.Identity()  # type: ignore[assignment]
         return network
 
-    def infer(self, infrared: Picture, visible: Picture) -> Tensor:
+    def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the network's output, (H, W) in (-1, 1)."""
         fused: Tensor = self.network(self.tensor(infrared) / 255, self.tensor(visible) / 255)
         return fused[0, 0]
 
-    def picture(self, raw: NDArray[np.float32]) -> Picture:
+    def image(self, raw: NDArray[np.float32]) -> ImageArray:
         """Return the output in levels, cut off to whole ones."""
         return (np.clip(raw, 0, 1) * 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Score a folder of fused pictures: `python -m metrics INFRARED_DIR VISIBLE_DIR FUSED_DIR`."""
+"""Score a folder of fused images: `python -m metrics INFRARED_DIR VISIBLE_DIR FUSED_DIR`."""
 
 import re
 import sys
@@ -14,7 +14,7 @@ from rich.table import Table
 from metrics.conventions import IDS, convention_of
 from metrics.errors import InputError, plain
 from metrics.folder import evaluate_folder
-from metrics.pictures import write_bytes
+from metrics.images import write_bytes
 
 
 def score(
@@ -28,21 +28,21 @@ def score(
     workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
-    """Score a folder of fused pictures with EN, SF, SD, MI, VIF, AG, SCD and Q_abf.
+    """Score a folder of fused images with EN, SF, SD, MI, VIF, AG, SCD and Q_abf.
 
-    Files of the three folders belong together by their names without extension. Every fused picture is scored;
+    Files of the three folders belong together by their names without extension. Every fused image is scored;
     mean and standard deviation over them are printed.
 
     Args:
-        infrared_dir: Folder of infrared pictures.
-        visible_dir: Folder of visible pictures.
-        fused_dir: Folder of fused pictures.
+        infrared_dir: Folder of infrared images.
+        visible_dir: Folder of visible images.
+        fused_dir: Folder of fused images.
         convention: Whose program's numbers: tang2022 (the paper's), tang2023, cddfuse or vifb. Numbers of different
             conventions cannot be compared.
-        size: Resize the grey pictures to this size before scoring, such as 640x480; without it pictures are scored
+        size: Resize the grey images to this size before scoring, such as 640x480; without it images are scored
             at their own size. SF, AG and VIF depend on it.
         workers: Number of processes; without it one a core.
-        csv: Write the values of every picture to this file.
+        csv: Write the values of every image to this file.
     """
     convention_of(convention)
     if csv is not None and (csv.is_dir() or not csv.absolute().parent.is_dir()):
@@ -65,7 +65,7 @@ def score(
     unscored = frame.attrs["unscored"]
     if unscored:
         named = ", ".join(unscored[:5]) + (", ..." if len(unscored) > 5 else "")
-        console.print(f"sources without a fused picture: {len(unscored)} ({named})", highlight=False, markup=False)
+        console.print(f"sources without a fused image: {len(unscored)} ({named})", highlight=False, markup=False)
     if csv is not None:  # last: where it cannot be written, the means are on the screen
         write_bytes(csv, frame.to_csv(index=False).encode())
 

@@ -1,4 +1,4 @@
-"""Metrics of the fused picture alone: spatial frequency, standard deviation, average gradient."""
+"""Metrics of the fused image alone: spatial frequency, standard deviation, average gradient."""
 
 import math
 
@@ -6,17 +6,17 @@ import numpy as np
 
 from metrics.checks import require_grey
 from metrics.correlation import squared_distance
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 _ROWS = 32  # rows treated at a time, so that intermediate arrays stay in the cache
 
 
-def spatial_frequency(fused: Picture, *, divisor: int = 1, per_pixel: bool = False) -> float:
+def spatial_frequency(fused: ImageArray, *, divisor: int = 1, per_pixel: bool = False) -> float:
     """Return the root of the mean squared differences of neighbours, down and across (SF); higher is better.
 
     Args:
         fused: uint8 (H, W), at least 2x2.
-        divisor: What grey levels are divided by first; 255 puts the picture on 0-1.
+        divisor: What grey levels are divided by first; 255 puts the image on 0-1.
         per_pixel: Divide both sums by H·W rather than by the number of differences in each.
 
     Reference:
@@ -32,7 +32,7 @@ def spatial_frequency(fused: Picture, *, divisor: int = 1, per_pixel: bool = Fal
     return math.sqrt(down / ((height - 1) * width) + across / (height * (width - 1))) / divisor
 
 
-def standard_deviation(fused: Picture, *, saturated: bool = False) -> float:
+def standard_deviation(fused: ImageArray, *, saturated: bool = False) -> float:
     """Return the standard deviation of the grey levels (SD), 0 to 127.5; higher is better.
 
     Args:
@@ -53,7 +53,7 @@ def standard_deviation(fused: Picture, *, saturated: bool = False) -> float:
     return math.sqrt(float(counts @ deviation**2) / fused.size)
 
 
-def average_gradient(fused: Picture, *, per_pixel: bool = False) -> float:
+def average_gradient(fused: ImageArray, *, per_pixel: bool = False) -> float:
     """Return the mean magnitude of the grey-level gradient, over the root of two (AG); higher is better.
 
     The gradient is central inside and one-sided at the borders (numpy.gradient, MATLAB's gradient).
@@ -83,10 +83,10 @@ def average_gradient(fused: Picture, *, per_pixel: bool = False) -> float:
     return total / math.sqrt(8) / terms
 
 
-def _mirrored(picture: Picture) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:
-    """Return the picture with a frame that turns central differences at the border into twice one-sided ones."""
-    framed = np.empty((picture.shape[0] + 2, picture.shape[1] + 2), np.int16)
-    framed[1:-1, 1:-1] = picture
+def _mirrored(image: ImageArray) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:
+    """Return the image with a frame that turns central differences at the border into twice one-sided ones."""
+    framed = np.empty((image.shape[0] + 2, image.shape[1] + 2), np.int16)
+    framed[1:-1, 1:-1] = image
     framed[0], framed[-1] = 2 * framed[1] - framed[2], 2 * framed[-2] - framed[-3]
     framed[:, 0], framed[:, -1] = 2 * framed[:, 1] - framed[:, 2], 2 * framed[:, -2] - framed[:, -3]
     return framed

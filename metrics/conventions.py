@@ -16,9 +16,9 @@ from metrics.correlation import sum_of_correlations_of_differences
 from metrics.edges import edge_preservation
 from metrics.errors import InputError, unknown
 from metrics.fidelity import SMALLEST, visual_information_fidelity
+from metrics.images import ImageArray, grey
 from metrics.information import entropy, mutual_information
 from metrics.opencv import cv2
-from metrics.pictures import Picture, grey
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Metric:
 
     Attributes:
         title: The metric's name in full.
-        function: Computes it, from (infrared, visible, fused) or from the fused picture alone.
+        function: Computes it, from (infrared, visible, fused) or from the fused image alone.
         sources: Whether it looks at the sources.
-        formula: In short; F is the fused picture, S a source, sums run over pixels.
+        formula: In short; F is the fused image, S a source, sums run over pixels.
         reference: Where it was proposed.
         smallest: The fewest pixels a side that it can be computed on.
     """
@@ -60,24 +60,24 @@ class Convention:
 
     Attributes:
         program: Whose program, and how it computes.
-        grey: Turns the program's colour pictures into grey.
+        grey: Turns the program's colour images into grey.
         rules: By metric id; a metric that is missing here does not exist in the program.
     """
 
     program: str
-    grey: Callable[[Picture], Picture]
+    grey: Callable[[ImageArray], ImageArray]
     rules: Mapping[str, Rule]
 
 
-def grey_opencv(picture: Picture) -> Picture:
-    """Return a picture as (H, W) luma as OpenCV computes it in float32, rounded half to even.
+def grey_opencv(image: ImageArray) -> ImageArray:
+    """Return an image as (H, W) luma as OpenCV computes it in float32, rounded half to even.
 
     Args:
-        picture: uint8, (H, W) or (H, W, 3) RGB; grey is returned as it is.
+        image: uint8, (H, W) or (H, W, 3) RGB; grey is returned as it is.
     """
-    if picture.ndim == 2:
-        return picture
-    return np.rint(cv2.cvtColor(picture.astype(np.float32), cv2.COLOR_RGB2GRAY)).astype(np.uint8)
+    if image.ndim == 2:
+        return image
+    return np.rint(cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2GRAY)).astype(np.uint8)
 
 
 METRICS: dict[str, Metric] = {
@@ -180,7 +180,7 @@ CONVENTIONS: dict[str, Convention] = {
             "Q_abf": _QABF,
         },
     ),
-    # The program scores colour pictures channel by channel; here they become grey first.
+    # The program scores colour images channel by channel; here they become grey first.
     # It also stretches levels to 0-255 before MI, which maps distinct levels to distinct ones: MI does not change.
     "vifb": Convention(
         "xingchenzhang/VIFB, MATLAB",

@@ -1,4 +1,4 @@
-"""Edge preservation (Q_abf): how much of the sources' gradients the fused picture keeps."""
+"""Edge preservation (Q_abf): how much of the sources' gradients the fused image keeps."""
 
 import math
 
@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.checks import require_grey
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 _ROWS = 16  # rows treated at a time, so that intermediate arrays stay in the cache
 
 Maps = NDArray[np.float64]
 
 
-def edge_preservation(infrared: Picture, visible: Picture, fused: Picture, *, divisor: int = 1) -> float:
-    """Return how well strength and direction of the sources' edges survive in the fused picture (Q_abf).
+def edge_preservation(infrared: ImageArray, visible: ImageArray, fused: ImageArray, *, divisor: int = 1) -> float:
+    """Return how well strength and direction of the sources' edges survive in the fused image (Q_abf).
 
     0 to 0.987; higher is better. NaN where both sources are black all over.
 
@@ -68,7 +68,7 @@ def _gradients(block: Maps) -> tuple[Maps, Maps]:
 
 
 def _preserved(strength: Maps, angle: Maps) -> Maps:
-    """Return the share of each source's edge that is kept, (2, H, W), from sources and fused picture (3, H, W)."""
+    """Return the share of each source's edge that is kept, (2, H, W), from sources and fused image (3, H, W)."""
     source, fused = strength[:2], strength[2]
     ratio: Maps = np.minimum(source, fused)
     ratio /= np.maximum(source, fused)

@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from metrics.checks import require_grey
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 SMALLEST = 41  # pixels a side; the fourth scale's window just fits
 
@@ -23,11 +23,11 @@ Maps = NDArray[np.float64]
 
 
 def visual_information_fidelity(
-    infrared: Picture, visible: Picture, fused: Picture, *, saturated: bool = False, flat: float = math.nan
+    infrared: ImageArray, visible: ImageArray, fused: ImageArray, *, saturated: bool = False, flat: float = math.nan
 ) -> float:
-    """Return the visual information fidelity of the fused picture, summed over both sources (VIF).
+    """Return the visual information fidelity of the fused image, summed over both sources (VIF).
 
-    0 where nothing of the sources is seen, 2 where the fused picture equals both; higher is better, and added
+    0 where nothing of the sources is seen, 2 where the fused image equals both; higher is better, and added
     contrast gives more than 2.
 
     Args:
@@ -42,24 +42,24 @@ def visual_information_fidelity(
         Xu: "A new image fusion performance metric based on visual information fidelity", Information Fusion, 2013.
     """
     require_grey(SMALLEST, infrared=infrared, visible=visible, fused=fused)
-    pictures = np.stack([infrared, visible, fused]).astype(np.float64)
+    images = np.stack([infrared, visible, fused]).astype(np.float64)
     seen, present = np.zeros(2), np.zeros(2)
     for scale, taps in enumerate(_TAPS):
         window = _gaussian(taps)
         if scale:
-            pictures = _halved(pictures, window)
+            images = _halved(images, window)
         if scale == (1 if saturated else 0):
             # Variances do not feel a shift, and the rounding of E[xy] - E[x]E[y] shrinks with the levels.
-            pictures -= np.round(pictures.mean(axis=(1, 2), keepdims=True))
-        _add_information(pictures, window, saturated and not scale, seen, present)
+            images -= np.round(images.mean(axis=(1, 2), keepdims=True))
+        _add_information(images, window, saturated and not scale, seen, present)
     return sum(float(s / p) if p > 0 else flat for s, p in zip(seen, present, strict=True))
 
 
-def _add_information(pictures: Maps, window: tuple[float, ...], saturated: bool, seen: Maps, present: Maps) -> None:
-    """Add one scale's information, of each source, to `seen` (through the fused picture) and `present`."""
+def _add_information(images: Maps, window: tuple[float, ...], saturated: bool, seen: Maps, present: Maps) -> None:
+    """Add one scale's information, of each source, to `seen` (through the fused image) and `present`."""
     reach = len(window) - 1
-    for top in range(0, pictures.shape[1] - reach, _TILE):
-        rows = pictures[:, top : top + _TILE + reach]
+    for top in range(0, images.shape[1] - reach, _TILE):
+        rows = images[:, top : top + _TILE + reach]
         if not saturated:
             _add_block(rows, window, False, _BOTH, seen, present)
             continue
@@ -74,7 +74,7 @@ def _add_information(pictures: Maps, window: tuple[float, ...], saturated: bool,
 def _add_block(
     rows: Maps, window: tuple[float, ...], saturated: bool, places: NDArray[np.intp], seen: Maps, present: Maps
 ) -> None:
-    """Add a block's information; `rows` holds the sources at `places`, then the fused picture."""
+    """Add a block's information; `rows` holds the sources at `places`, then the fused image."""
     sources = len(places)
     split = [sources + 1, 2 * sources + 2]
     moments = np.empty((3 * sources + 2, *rows.shape[1:]))
@@ -115,13 +115,13 @@ def _sum_of_logarithms(maps: Maps) -> Maps:
     return sums
 
 
-def _halved(pictures: Maps, window: tuple[float, ...]) -> Maps:
-    """Return the pictures filtered with the window, every second sample of what the window covers wholly."""
-    rows, columns = ((side - len(window)) // 2 + 1 for side in pictures.shape[1:])
-    halved = np.empty((len(pictures), rows, columns))
+def _halved(images: Maps, window: tuple[float, ...]) -> Maps:
+    """Return the images filtered with the window, every second sample of what the window covers wholly."""
+    rows, columns = ((side - len(window)) // 2 + 1 for side in images.shape[1:])
+    halved = np.empty((len(images), rows, columns))
     for top in range(0, rows, _TILE):
         bottom = min(top + _TILE, rows)
-        halved[:, top:bottom] = _filtered(pictures[:, 2 * top : 2 * (bottom - 1) + len(window)], window, step=2)
+        halved[:, top:bottom] = _filtered(images[:, 2 * top : 2 * (bottom - 1) + len(window)], window, step=2)
     return halved
 
 

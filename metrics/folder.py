@@ -1,4 +1,4 @@
-"""Scores of a folder of fused pictures."""
+"""Scores of a folder of fused images."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -9,8 +9,8 @@ from joblib import cpu_count, delayed
 
 from metrics.conventions import convention_of
 from metrics.errors import InputError
+from metrics.images import index
 from metrics.opencv import cv2
-from metrics.pictures import index
 from metrics.scoring import evaluate_files, require_size
 from metrics.workers import in_workers
 
@@ -27,20 +27,20 @@ def evaluate_folder(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """Return the metrics of every fused picture: one row a picture, columns image, EN, SF, SD, MI, VIF, ...
+    """Return the metrics of every fused image: one row an image, columns image, EN, SF, SD, MI, VIF, ...
 
     Files belong together by their names without extension. The fused folder decides what is scored: names of
-    sources without a fused picture are in `frame.attrs["unscored"]`.
+    sources without a fused image are in `frame.attrs["unscored"]`.
 
     Args:
-        infrared_dir, visible_dir, fused_dir: Folders of picture files.
+        infrared_dir, visible_dir, fused_dir: Folders of image files.
         convention: "tang2022", "tang2023", "cddfuse" or "vifb".
         size: (width, height) to score at, see `evaluate_files`; None is the files' own size.
         workers: Processes; None is one a core. The values do not depend on it.
-        progress: Called with (pictures done, pictures in all) after each.
+        progress: Called with (images done, images in all) after each.
 
     Raises:
-        InputError: A folder or file cannot be used, a fused picture lacks a source, or an option is wrong.
+        InputError: A folder or file cannot be used, a fused image lacks a source, or an option is wrong.
     """
     _require_options(convention, size, workers)
     infrared, visible, fused = index(infrared_dir), index(visible_dir), index(fused_dir)
@@ -69,7 +69,7 @@ def evaluate_triples(
     """Return the metrics of each triple of files (infrared, visible, fused), in their order, as they get ready.
 
     Args:
-        triples: Picture files.
+        triples: Image files.
         convention: "tang2022", "tang2023", "cddfuse" or "vifb".
         size: (width, height) to score at, see `evaluate_files`; None is the files' own size.
         workers: Processes; None is one a core. The values do not depend on it.
@@ -105,6 +105,6 @@ def _require_sources(fused: dict[str, Path], sources: dict[str, Path], folder: s
     if lost:
         more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
         raise InputError(
-            f"{len(lost)} of {len(fused)} fused pictures have no {band} picture of the same name in {folder}: "
+            f"{len(lost)} of {len(fused)} fused images have no {band} image of the same name in {folder}: "
             f"{', '.join(lost[:_NAMED])}{more}. Rename them as their sources, or check the folder."
         )

@@ -4,11 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.checks import require_grey
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 
-def entropy(fused: Picture) -> float:
-    """Return the entropy of a fused picture's grey levels (EN), in bits, 0 to 8; higher is better.
+def entropy(fused: ImageArray) -> float:
+    """Return the entropy of a fused image's grey levels (EN), in bits, 0 to 8; higher is better.
 
     Args:
         fused: uint8 (H, W).
@@ -22,9 +22,9 @@ def entropy(fused: Picture) -> float:
 
 
 def mutual_information(
-    infrared: Picture, visible: Picture, fused: Picture, *, unit: str = "bit", merge_top: bool = False
+    infrared: ImageArray, visible: ImageArray, fused: ImageArray, *, unit: str = "bit", merge_top: bool = False
 ) -> float:
-    """Return the information that the fused picture shares with both sources, summed (MI); higher is better.
+    """Return the information that the fused image shares with both sources, summed (MI); higher is better.
 
     Args:
         infrared, visible, fused: uint8 (H, W) of one size.
@@ -40,7 +40,7 @@ def mutual_information(
     return bits * {"bit": 1.0, "nat": float(np.log(2))}[unit]
 
 
-def _shared_bits(source: Picture, fused: Picture, merge_top: bool) -> float:
+def _shared_bits(source: ImageArray, fused: ImageArray, merge_top: bool) -> float:
     pairs = np.left_shift(source, 8, dtype=np.uint16)
     pairs |= fused
     joint = np.bincount(pairs.ravel(), minlength=65536).reshape(256, 256)

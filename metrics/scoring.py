@@ -1,4 +1,4 @@
-"""Scores of one fused picture: from arrays and from files."""
+"""Scores of one fused image: from arrays and from files."""
 
 import math
 from collections.abc import Iterable
@@ -9,45 +9,45 @@ import numpy as np
 from metrics.checks import require_one_size
 from metrics.conventions import METRICS, chosen, convention_of
 from metrics.errors import InputError
+from metrics.images import ImageArray, read
 from metrics.opencv import cv2
-from metrics.pictures import Picture, read
 
 LONGEST_SIDE = 8192  # pixels of a size to score at; larger ones are slips of the finger that cost all memory
 
 
 def evaluate(
-    infrared: Picture,
-    visible: Picture,
-    fused: Picture,
+    infrared: ImageArray,
+    visible: ImageArray,
+    fused: ImageArray,
     *,
     convention: str = "tang2022",
     only: Iterable[str] | None = None,
 ) -> dict[str, float]:
-    """Return the metrics of a fused picture by id, in the order EN SF SD MI VIF AG SCD Q_abf.
+    """Return the metrics of a fused image by id, in the order EN SF SD MI VIF AG SCD Q_abf.
 
     A metric that the convention lacks is NaN, and so is one that its program leaves undefined, as SCD for a fused
-    picture that equals a source. Higher is better in all; `metrics.describe()` gives each one's scale.
+    image that equals a source. Higher is better in all; `metrics.describe()` gives each one's scale.
 
     Args:
-        infrared, visible, fused: uint8 pictures of one size, (H, W) grey or (H, W, 3) RGB, which is turned to grey
+        infrared, visible, fused: uint8 images of one size, (H, W) grey or (H, W, 3) RGB, which is turned to grey
             as the convention's program does.
         convention: "tang2022", "tang2023", "cddfuse" or "vifb".
         only: Ids of the metrics to compute; None computes all.
 
     Raises:
-        InputError: The pictures cannot be scored, or the convention or an id is unknown.
+        InputError: The images cannot be scored, or the convention or an id is unknown.
     """
     record = convention_of(convention)
     wanted = chosen(only)
     given = {"infrared": infrared, "visible": visible, "fused": fused}
-    for band, picture in given.items():
-        _require_picture(band, picture)
-    require_one_size({band: picture.shape for band, picture in given.items()})
-    pictures = [np.ascontiguousarray(record.grey(picture)) for picture in given.values()]
-    _require_large_enough(pictures[2], [name for name in wanted if name in record.rules])
+    for band, image in given.items():
+        _require_image(band, image)
+    require_one_size({band: image.shape for band, image in given.items()})
+    images = [np.ascontiguousarray(record.grey(image)) for image in given.values()]
+    _require_large_enough(images[2], [name for name in wanted if name in record.rules])
     return {
         name: (
-            METRICS[name].function(*(pictures if METRICS[name].sources else pictures[2:]), **record.rules[name].options)
+            METRICS[name].function(*(images if METRICS[name].sources else images[2:]), **record.rules[name].options)
             if name in record.rules
             else math.nan
         )
@@ -63,10 +63,10 @@ def evaluate_files(
     convention: str = "tang2022",
     size: tuple[int, int] | None = None,
 ) -> dict[str, float]:
-    """Return the metrics of a fused picture file by id; see `evaluate`.
+    """Return the metrics of a fused image file by id; see `evaluate`.
 
     Args:
-        infrared_path, visible_path, fused_path: Picture files, 8-bit, grey or RGB.
+        infrared_path, visible_path, fused_path: Image files, 8-bit, grey or RGB.
         convention: "tang2022", "tang2023", "cddfuse" or "vifb".
         size: (width, height) to which all three are resized, bilinearly, after they became grey; None scores the
             files' own size, which must be one. SF, AG and VIF depend on the size scored.
@@ -80,18 +80,18 @@ def evaluate_files(
     if size is not None:
         require_size(size)
         infrared, visible, fused = (
-            np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-            for picture in (infrared, visible, fused)
+            np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+            for image in (infrared, visible, fused)
         )
     elif infrared.shape != visible.shape:
         raise InputError(
             f"{paths[0]} is {_size(infrared)} but {paths[1]} is {_size(visible)}; expected registered sources of one "
-            "size. Register them, or score resized pictures: --size WxH."
+            "size. Register them, or score resized images: --size WxH."
         )
     elif fused.shape != visible.shape:
         raise InputError(
             f"{paths[2]} is {_size(fused)} but its sources are {_size(visible)}; a fused image keeps its sources' "
-            "size. Re-run the method, or score resized pictures: --size WxH."
+            "size. Re-run the method, or score resized images: --size WxH."
         )
     try:
         return evaluate(infrared, visible, fused, convention=convention)
@@ -107,22 +107,22 @@ def require_size(size: tuple[int, int]) -> None:
         raise InputError(f"size {size[0]}x{size[1]}: expected no side over {LONGEST_SIDE} pixels.")
 
 
-def _require_picture(band: str, picture: Picture) -> None:
-    found = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
-    if found.startswith("uint8 ") and picture.size and (picture.ndim == 2 or picture.shape[2:] == (3,)):
+def _require_image(band: str, image: ImageArray) -> None:
+    found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+    if found.startswith("uint8 ") and image.size and (image.ndim == 2 or image.shape[2:] == (3,)):
         return
-    raise InputError(f"{band} picture: expected a uint8 array (H, W) or (H, W, 3) of levels 0-255, got {found}.")
+    raise InputError(f"{band} image: expected a uint8 array (H, W) or (H, W, 3) of levels 0-255, got {found}.")
 
 
-def _require_large_enough(picture: Picture, wanted: list[str]) -> None:
+def _require_large_enough(image: ImageArray, wanted: list[str]) -> None:
     for name in wanted:
         smallest = METRICS[name].smallest
-        if min(picture.shape) < smallest:
+        if min(image.shape) < smallest:
             raise InputError(
-                f"the pictures are {_size(picture)} but {name} needs at least {smallest}x{smallest} pixels; score "
+                f"the images are {_size(image)} but {name} needs at least {smallest}x{smallest} pixels; score "
                 "larger ones, or only the other metrics."
             )
 
 
-def _size(picture: Picture) -> str:
-    return f"{picture.shape[1]}x{picture.shape[0]}"
+def _size(image: ImageArray) -> str:
+    return f"{image.shape[1]}x{image.shape[0]}"

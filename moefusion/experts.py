@@ -101,7 +101,7 @@ class Standardisation(nn.Module):
 
 
 class Gate(nn.Module):
-    """Noisy top-k gate on features that are brought to a fixed grid, so that pictures of any size have one gate.
+    """Noisy top-k gate on features that are brought to a fixed grid, so that images of any size have one gate.
 
     Reference:
         Shazeer et al., "Outrageously Large Neural Networks: The Sparsely-Gated Mixture-of-Experts Layer", 2017,

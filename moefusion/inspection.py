@@ -41,7 +41,7 @@ def gate_report(model: MoEFusion, data: Samples, size: tuple[int, int] | None = 
 
 
 def expert_responses(model: MoEFusion, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
-    """Return what every local expert answers to one pair, picked or not, as pictures: the paper's figure 6.
+    """Return what every local expert answers to one pair, picked or not, as images: the paper's figure 6.
 
     Args:
         model: Its mode is left as it was.

@@ -91,7 +91,7 @@ class MoEFusion(nn.Module):
 
         The fusion loss does not reach the detectors. Under autocast only the detectors' backbones and attention
         are computed in low precision: the fused image and its gates stay float32, for eight bits of precision
-        are those of a stored picture, and less than what its gradient needs.
+        are those of a stored image, and less than what its gradient needs.
 
         Args:
             batch: Images and objects.

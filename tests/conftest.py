@@ -9,10 +9,10 @@ import pytest
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real pictures, official weights and golden outputs, where a development checkout has one."""
+    """The folder of real images, official weights and golden outputs, where a development checkout has one."""
     folder = Path(os.environ.get("IVIF_SHARED", Path(__file__).parents[2] / "shared"))
     if not (folder / "golden").is_dir():
-        pytest.skip(f"no real pictures and golden outputs at {folder}; set IVIF_SHARED to their folder")
+        pytest.skip(f"no real images and golden outputs at {folder}; set IVIF_SHARED to their folder")
     return folder
 
 

@@ -10,8 +10,9 @@ import pytest
 
 import methods
 import metrics
-from benchmark import datasets, experiment
-from benchmark.datasets import synthetic
+from benchmark import datasets
+from benchmark.engine import experiment
+from benchmark.synthetic import layouts as synthetic
 from run_benchmark import main
 
 

@@ -15,8 +15,8 @@ import pytest
 import tyro
 
 import metrics.__main__ as scoring
-from benchmark import experiment
 from benchmark.detection.settings import DetectionSettings
+from benchmark.engine import experiment
 from metrics import IDS
 from run_benchmark import Command
 
@@ -241,5 +241,5 @@ def test_the_table_of_costs_is_the_measured_one() -> None:
 
 def test_the_table_of_a_gpu_is_the_measured_one() -> None:
     rows = table("docs/scale.md", "fusing")
-    costs = pd.read_csv(ROOT / "results/gpu/fusing.csv").drop(columns=["size", "pictures", "measured"])
+    costs = pd.read_csv(ROOT / "results/gpu/fusing.csv").drop(columns=["size", "images", "measured"])
     assert [[row[0], *map(float, row[1:])] for row in rows] == costs.to_numpy().tolist()

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import methods
-from benchmark import tables
-from benchmark.datasets import synthetic
+from benchmark.synthetic import layouts as synthetic
+from benchmark.tables import metric_table as tables
 from methods.network import NetworkMethod
 
 ROOT = Path(__file__).parents[1]

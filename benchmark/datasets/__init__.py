@@ -11,10 +11,11 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-from benchmark.datasets import embedded, flir, folders, llvip, m3fd, msrs
+from benchmark.datasets import flir, folders, llvip, m3fd, msrs
 from benchmark.datasets.base import Box, Dataset, Pair, fingerprint
 from benchmark.datasets.findings import Findings, Parts, Scan, quoted, short
 from benchmark.datasets.report import CheckReport, examine, render
+from benchmark.synthetic import reader as embedded
 from metrics.errors import InputError, unknown
 
 __all__ = [
@@ -130,7 +131,7 @@ RECORDS = {
             "street scenes that the benchmark draws itself; scores say nothing about real data sets",
             embedded.read,
         ),
-        Record("folders", "folders", "folders", "any two folders whose pictures match by name", folders.read),
+        Record("folders", "folders", "folders", "any two folders whose images match by name", folders.read),
     )
 }
 
@@ -193,7 +194,7 @@ def scan(name: str, root: str | Path, /, **options: str | Path) -> Scan:
     except OSError as error:
         findings.problem("layout", f"{error.filename or root} cannot be read ({error.strerror}).")
     if not findings.problems and not parts.train and not parts.test:
-        findings.problem("layout", f"{root} holds no pair of pictures that match by name.")
+        findings.problem("layout", f"{root} holds no pair of images that match by name.")
     for twice in sorted({pair.name for pair in parts.train} & {pair.name for pair in parts.test}):
         findings.problem("list", f"{twice} is in both the train and the test part of {root}; a pair is in one.")
     dataset = Dataset(
@@ -236,7 +237,7 @@ def check(
     progress: Callable[[int, int], None] | None = None,
     **options: str | Path,
 ) -> CheckReport:
-    """Return a report on a data set's folder; every picture is decoded.
+    """Return a report on a data set's folder; every image is decoded.
 
     Args:
         name: One of `names()`.

@@ -1,4 +1,4 @@
-"""What every data set becomes: pairs of picture files with boxes, split into train and test."""
+"""What every data set becomes: pairs of image files with boxes, split into train and test."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmark.stamps import Stamps, require_unchanged, stamped
 from metrics.errors import InputError
+from metrics.stamps import Stamps, require_unchanged, stamped
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Box:
     """One annotated object.
 
     Attributes:
-        x0, y0, x1, y1: Edges in pixels of the pair's pictures, origin at the top left corner of the top left
+        x0, y0, x1, y1: Edges in pixels of the pair's images, origin at the top left corner of the top left
             pixel; x1 and y1 are exclusive, so that x1 - x0 is the width (COCO's convention).
         label: One of the data set's classes.
         difficult: Marked as hard or as a crowd; an evaluator neither rewards nor punishes finding it.
@@ -31,12 +31,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Pair:
-    """An infrared and a visible picture of one scene, and what is in it.
+    """An infrared and a visible image of one scene, and what is in it.
 
     Attributes:
         name: Unique in its data set; the stem of every file that the benchmark writes for this pair.
-        infrared, visible: Picture files.
-        boxes: Annotated objects; empty for a picture without objects and for a data set without annotations.
+        infrared, visible: Image files.
+        boxes: Annotated objects; empty for an image without objects and for a data set without annotations.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Pair:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the bytes of both picture files: what a fused picture of this pair is made from."""
+        """SHA-256 over the bytes of both image files: what a fused image of this pair is made from."""
         self.stamps  # noqa: B018 - before the bytes, so that a change while they are read is seen as well
         digest = hashlib.sha256()
         for path in (self.infrared, self.visible):
@@ -67,7 +67,7 @@ class Pair:
         return stamped((self.infrared, self.visible))
 
     def require_unchanged(self) -> None:
-        """Raise when a picture file is another one than that of the fingerprint; to be called after its use."""
+        """Raise when an image file is another one than that of the fingerprint; to be called after its use."""
         require_unchanged(self.stamps)
 
 
@@ -94,9 +94,9 @@ class Dataset:
 
 
 def fingerprint(pairs: Iterable[Pair]) -> str:
-    """Return a SHA-256 over names, picture bytes and boxes, whatever folder they lie in.
+    """Return a SHA-256 over names, image bytes and boxes, whatever folder they lie in.
 
-    Two people with equal fingerprints scored the same pictures with the same annotations.
+    Two people with equal fingerprints scored the same images with the same annotations.
     """
     digest = hashlib.sha256()
     for pair in pairs:

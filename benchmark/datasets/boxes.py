@@ -1,4 +1,4 @@
-"""Annotated boxes held against their picture."""
+"""Annotated boxes held against their image."""
 
 import math
 
@@ -17,13 +17,13 @@ def fitted(
     where: str,
     findings: Findings,
 ) -> Box | None:
-    """Return the box within its picture, or None when it has no area or cannot be right.
+    """Return the box within its image, or None when it has no area or cannot be right.
 
     Args:
         edges: (x0, y0, x1, y1) in pixels, x1 and y1 exclusive.
         label: Its class.
         difficult: As Box has it.
-        size: (width, height) of the picture.
+        size: (width, height) of the image.
         where: File and line or object, for the findings.
         findings: Takes the problem, or the count of clipped and of empty boxes.
     """
@@ -40,12 +40,12 @@ def fitted(
     if overhang > OVERHANG + ROUNDING:
         findings.problem(
             "annotation",
-            f"{where}: {box} reaches {overhang:.1f} pixels outside its picture of {width}x{height}; does the "
-            "annotation belong to this picture?",
+            f"{where}: {box} reaches {overhang:.1f} pixels outside its image of {width}x{height}; does the "
+            "annotation belong to this image?",
         )
         return None
     if overhang > ROUNDING:
-        findings.count("boxes that reached up to one pixel outside their picture, clipped")
+        findings.count("boxes that reached up to one pixel outside their image, clipped")
     x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
     if x0 >= x1 or y0 >= y1:
         findings.count("boxes without area, left out")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from benchmark.datasets.base import Dataset, Pair
 from metrics.errors import plain
 
-MOST = 5000  # problems of a kind that are kept; a published list beside a sample of its pictures makes 4,187
+MOST = 5000  # problems of a kind that are kept; a published list beside a sample of its images makes 4,187
 _QUOTED = 80  # characters of a name or a value in a message
 _REPR = reprlib.Repr()  # it goes only so deep and so far into what is nested or long
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = _QUOTED
@@ -96,7 +96,7 @@ class Parts:
         train, test: The pairs that could be read.
         split: Where the parts come from, in words.
         layout: The folders that were found, in words.
-        classes: The evaluated classes; empty for pictures without annotations.
+        classes: The evaluated classes; empty for images without annotations.
     """
 
     train: tuple[Pair, ...] = ()

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.datasets import lists, voc
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError
 
 CLASSES = ("car", "person", "bicycle")
@@ -29,7 +29,7 @@ def read(
 
     Args:
         root: Where `align` or its content lies.
-        findings: Takes problems and notes; among these `dog` boxes and pictures without an annotation file.
+        findings: Takes problems and notes; among these `dog` boxes and images without an annotation file.
         train_list: File with a name a line; it comes before the folder's own lists.
         test_list: The same for the test part; a part without a list is then empty.
 
@@ -43,7 +43,7 @@ def read(
             f"{folder} holds no folder {' and no folder '.join(missing)}; expected the content of "
             f"FLIR's `align`; found: {listing(folder)}."
         )
-    found = pictures.index(folder / "JPEGImages")
+    found = images.index(folder / "JPEGImages")
     annotations = folder / "Annotations"
     parse = partial(voc.boxes, classes=_SPELLINGS)
     source = Source(

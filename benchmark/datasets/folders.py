@@ -1,10 +1,10 @@
-"""Any two folders of pictures that match by name: M3FD_Fusion, RoadScene, TNO and what people bring."""
+"""Any two folders of images that match by name: M3FD_Fusion, RoadScene, TNO and what people bring."""
 
 from pathlib import Path
 
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Source, listing, pairs
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError, unknown
 
 COMMON = (("ir", "vi"), ("Ir", "Vis"), ("infrared", "visible"), ("cropinfrared", "crop_LR_visible"))
@@ -24,15 +24,15 @@ def read(
     Args:
         root: The folder that holds both.
         findings: Takes problems and notes.
-        infrared: Name of the infrared pictures' folder; the common names are tried when it is not given.
+        infrared: Name of the infrared images' folder; the common names are tried when it is not given.
         visible: The same for the visible ones.
-        unmatched: `error`: a picture without partner is a problem; `skip`: it is left out with a count.
+        unmatched: `error`: an image without partner is a problem; `skip`: it is left out with a count.
 
     Raises:
         InputError: The folders are not there.
     """
     if unmatched not in UNMATCHED:
-        raise unknown("way to treat unmatched pictures", unmatched, UNMATCHED)
+        raise unknown("way to treat unmatched images", unmatched, UNMATCHED)
     if (infrared is None) != (visible is None):
         raise InputError("the options infrared and visible go together: the names of the two folders; got one.")
     tried = COMMON if infrared is None or visible is None else ((infrared, visible),)
@@ -43,9 +43,9 @@ def read(
             f"{root} does not hold the folders {expected}; found: {listing(root)}. Name them by the options "
             "infrared and visible."
         )
-    source = Source(pictures.index(root / there[0]), pictures.index(root / there[1]))
+    source = Source(images.index(root / there[0]), images.index(root / there[1]))
     names = source.names
     if unmatched == "skip":
         names = sorted(source.infrared.keys() & source.visible.keys())
-        findings.count("pictures without a partner, left out", len(source.names) - len(names))
+        findings.count("images without a partner, left out", len(source.names) - len(names))
     return Parts((), pairs(source, names, findings), "all pairs are for the test", " and ".join(there))

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmark.datasets.findings import Findings, short
 from benchmark.datasets.pairing import content, safe
 from metrics.errors import InputError
-from metrics.pictures import SUFFIXES
+from metrics.images import SUFFIXES
 
 Split = tuple[list[str], list[str]]
 
@@ -17,7 +17,7 @@ _LONGEST = 1000  # characters; file systems take 255. Composing a long line of a
 
 @dataclass(frozen=True)
 class Lists:
-    """Two files with a pair's name a line, with or without the extension of its picture.
+    """Two files with a pair's name a line, with or without the extension of its image.
 
     Attributes:
         train, test: The files; a part without a list is empty.
@@ -60,8 +60,8 @@ def read(lists: Lists, known: Collection[str], findings: Findings, *, suffix: st
 
     Args:
         lists: The files.
-        known: Names that have a picture; listed names that have none are a problem.
-        findings: Takes names that leave the folder, repeat, have no picture, or are in both lists.
+        known: Names that have an image; listed names that have none are a problem.
+        findings: Takes names that leave the folder, repeat, have no image, or are in both lists.
         suffix: Ending of a name that is not part of it.
     """
     train, test = (_names(path, known, findings, suffix) if path else [] for path in (lists.train, lists.test))
@@ -88,7 +88,7 @@ def _names(path: Path, known: Collection[str], findings: Findings, suffix: str) 
         elif name in names:
             findings.problem("list", f"{where}: {shown} is already in line {names[name]}; a pair is listed once.")
         elif name not in known:
-            findings.problem("list", f"{where}: {shown} has neither an infrared nor a visible picture.")
+            findings.problem("list", f"{where}: {shown} has neither an infrared nor a visible image.")
         else:
             names[name] = number
     if not any(line.strip() for line in lines):
@@ -97,7 +97,7 @@ def _names(path: Path, known: Collection[str], findings: Findings, suffix: str) 
 
 
 def _name(text: str) -> str:
-    """Return the name by which a listed picture is matched, as `pictures.name_of` makes it of a file's."""
+    """Return the name by which a listed image is matched, as `images.name_of` makes it of a file's."""
     stem, _, ending = text.rpartition(".")
     name = stem if stem and f".{ending.lower()}" in SUFFIXES else text
     return unicodedata.normalize("NFC", name) if len(name) <= _LONGEST else name

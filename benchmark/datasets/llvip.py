@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmark.datasets import voc
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError
 
 CLASSES = ("person",)
@@ -45,11 +45,11 @@ def _part(root: Path, part: str, annotations: Annotations | None, findings: Find
     if not infrared.is_dir() and not visible.is_dir():
         findings.note(f"no folder infrared/{part}: the {part} part is empty")
         return Source({}, {})
-    return Source(pictures.index(infrared), pictures.index(visible), annotations)
+    return Source(images.index(infrared), images.index(visible), annotations)
 
 
 def _annotations(folder: Path, findings: Findings) -> Annotations | None:
     if not folder.is_dir():
-        findings.note(f"no folder {folder.name}: pictures without boxes")
+        findings.note(f"no folder {folder.name}: images without boxes")
         return None
     return Annotations(str(folder), files(folder, ".xml"), partial(voc.boxes, classes={"person": "person"}))

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmark.datasets import lists, voc, yolo
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError
 
 CLASSES = ("People", "Car", "Bus", "Motorcycle", "Lamp", "Truck")
@@ -38,16 +38,16 @@ def read(
     """
     if all((root / name).is_dir() for name in ("Vis", "Ir", "Annotation")):
         layout = "Vis, Ir, Annotation (MoE-Fusion's layout)"
-        source = Source(pictures.index(root / "Ir"), pictures.index(root / "Vis"), _voc(root / "Annotation"))
+        source = Source(images.index(root / "Ir"), images.index(root / "Vis"), _voc(root / "Annotation"))
         own = root / "train.txt", root / "test.txt"
     elif all((root / name).is_dir() for name in ("vi", "ir", "labels")):
         layout = "vi, ir, labels, meta (TarDAL's layout)"
-        source = Source(pictures.index(root / "ir"), pictures.index(root / "vi"), _yolo(root / "labels", findings))
+        source = Source(images.index(root / "ir"), images.index(root / "vi"), _yolo(root / "labels", findings))
         own = root / "meta" / "train.txt", root / "meta" / "val.txt"
     else:
         raise InputError(
             f"{root} holds neither the folders Vis, Ir and Annotation (MoE-Fusion's layout) nor vi, ir and "
-            f"labels (TarDAL's); found: {listing(root)}. The data set `folders` reads pictures without "
+            f"labels (TarDAL's); found: {listing(root)}. The data set `folders` reads images without "
             "boxes."
         )
     used = lists.given(train_list, test_list) or lists.own(*own)

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.datasets import lists, yolo
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError, unknown
 
 CLASSES = ("person", "bicycle", "car")
@@ -27,12 +27,12 @@ def read(
 ) -> Parts:
     """Return the pairs under `train` and `test`.
 
-    A folder without `train` may part its test pictures by dev_train.txt and dev_test.txt.
+    A folder without `train` may part its test images by dev_train.txt and dev_test.txt.
 
     Args:
         root: The folder that holds `train`, `test` and `labels`.
         findings: Takes problems and notes.
-        labels: Which boxes: of objects seen in the infrared or the visible picture, or in either (`fusion`).
+        labels: Which boxes: of objects seen in the infrared or the visible image, or in either (`fusion`).
         train_list: File with a name a line; it comes before the folders.
         test_list: The same for the test part; a part without a list is then empty.
 
@@ -67,10 +67,10 @@ def read(
 
 
 def _source(root: Path, part: str, labels: str, findings: Findings) -> Source:
-    infrared, visible = pictures.index(root / part / "ir"), pictures.index(root / part / "vi")
+    infrared, visible = images.index(root / part / "ir"), images.index(root / part / "vi")
     folder = root / "labels" / labels / part
     if not folder.is_dir():
-        findings.note(f"no folder {folder.relative_to(root)}: {part} pictures without boxes")
+        findings.note(f"no folder {folder.relative_to(root)}: {part} images without boxes")
         return Source(infrared, visible)
     parse = partial(yolo.boxes, classes=yolo.class_names(root / "labels", CLASSES, findings))
     return Source(infrared, visible, Annotations(str(folder), files(folder, ".txt"), parse))

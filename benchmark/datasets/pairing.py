@@ -8,7 +8,7 @@ from typing import Protocol
 
 from benchmark.datasets.base import Box, Pair
 from benchmark.datasets.findings import Findings
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError
 
 _MOST = 16 << 20  # bytes of a list or an annotation file; the largest real list has 0.2 MB
@@ -18,7 +18,7 @@ class Parse(Protocol):
     """A reader of annotation files: `voc.boxes` or `yolo.boxes` with its classes filled in."""
 
     def __call__(self, data: bytes, path: Path, size: tuple[int, int], findings: Findings, /) -> tuple[Box, ...]:
-        """Return the boxes of a file's content; path and size are those of the file and of its picture."""
+        """Return the boxes of a file's content; path and size are those of the file and of its image."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Annotations:
         folder: Where they lie, in words, for messages.
         files: File of each pair.
         parse: Reads one.
-        optional: A pair without a file is a picture without objects, counted in the notes, not a problem.
+        optional: A pair without a file is an image without objects, counted in the notes, not a problem.
     """
 
     folder: str
@@ -48,16 +48,16 @@ class Source:
 
     @property
     def names(self) -> list[str]:
-        """Every name that has a picture in either band, sorted."""
+        """Every name that has an image in either band, sorted."""
         return sorted(self.infrared.keys() | self.visible.keys())
 
 
 def pairs(source: Source, names: Iterable[str], findings: Findings) -> tuple[Pair, ...]:
-    """Return the pairs of these names, without those whose pictures cannot be used.
+    """Return the pairs of these names, without those whose images cannot be used.
 
     Args:
         source: The files.
-        names: In the order wanted; each has a picture in at least one band.
+        names: In the order wanted; each has an image in at least one band.
         findings: Takes every missing partner, size that differs, and annotation that cannot be used.
     """
     read = (_pair(source, name, findings) for name in names)
@@ -68,7 +68,7 @@ def files(folder: Path, suffix: str) -> dict[str, Path]:
     """Return the files of a folder that end so, by name without that ending."""
     found = (path for path in sorted(folder.iterdir()) if path.name.endswith(suffix))
     return {
-        pictures.name_of(path).removesuffix(suffix.removesuffix(path.suffix)): path
+        images.name_of(path).removesuffix(suffix.removesuffix(path.suffix)): path
         for path in found
         if not path.name.startswith(".")
     }
@@ -114,7 +114,7 @@ def _pair(source: Source, name: str, findings: Findings) -> Pair | None:
         findings.problem("missing partner", f"{present} has no {band} partner in {' or '.join(folders)}.")
         return None
     try:
-        size, other = pictures.size(infrared), pictures.size(visible)
+        size, other = images.size(infrared), images.size(visible)
     except InputError as error:
         findings.problem("unreadable file", str(error))
         return None
@@ -130,14 +130,14 @@ def _pair(source: Source, name: str, findings: Findings) -> Pair | None:
 
 
 def _boxes(
-    annotations: Annotations, name: str, picture: Path, size: tuple[int, int], findings: Findings
+    annotations: Annotations, name: str, image: Path, size: tuple[int, int], findings: Findings
 ) -> tuple[Box, ...]:
     path = annotations.files.get(name)
     if path is None:
         if annotations.optional:
-            findings.count("pictures without an annotation file, taken as pictures without objects")
+            findings.count("images without an annotation file, taken as images without objects")
         else:
-            findings.problem("annotation", f"{picture} has no annotation file in {annotations.folder}.")
+            findings.problem("annotation", f"{image} has no annotation file in {annotations.folder}.")
         return ()
     try:
         data = content(path)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from benchmark.datasets.base import Pair, fingerprint
 from benchmark.datasets.findings import Problem, Scan
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError
 
 _TINT = 32  # levels between the channels of one pixel; JPEG makes a few out of grey
@@ -27,7 +27,7 @@ class PartReport:
         published: Number of pairs as published; None where there is no such number.
         boxes: Number of boxes of each class.
         difficult: How many of these are marked as difficult.
-        fingerprint: As `benchmark.datasets.base.fingerprint`; empty when a picture cannot be decoded.
+        fingerprint: As `benchmark.datasets.base.fingerprint`; empty when an image cannot be decoded.
     """
 
     part: str
@@ -82,7 +82,7 @@ def examine(
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
-    """Return the report on a scan, after decoding every picture.
+    """Return the report on a scan, after decoding every image.
 
     Args:
         scan: The data set as far as it could be read.
@@ -95,7 +95,7 @@ def examine(
     decoded = _decode((*dataset.train, *dataset.test), jobs, progress)
     sizes = Counter(f"{one.size[0]}x{one.size[1]}" for one in decoded if one.size)
     coloured = sum(one.coloured for one in decoded)
-    notes = (f"infrared pictures in colour (are the bands swapped?): {coloured:,}",) if coloured else ()
+    notes = (f"infrared images in colour (are the bands swapped?): {coloured:,}",) if coloured else ()
     problems: dict[str, list[str]] = {}
     for problem in (*scan.findings, *(problem for one in decoded for problem in one.problems)):
         problems.setdefault(problem.kind, []).append(problem.text)
@@ -184,13 +184,13 @@ def _decode_pair(pair: Pair) -> _Decoded:
     size, coloured = None, False
     for band, path in (("infrared", pair.infrared), ("visible", pair.visible)):
         try:
-            picture = pictures.read(path)
+            image = images.read(path)
         except InputError as error:
             problems.append(Problem("unreadable file", str(error)))
             continue
-        size = picture.shape[1], picture.shape[0]
-        if band == "infrared" and picture.ndim == 3:
-            coloured = bool((picture.max(axis=2) - picture.min(axis=2)).max() > _TINT)
+        size = image.shape[1], image.shape[0]
+        if band == "infrared" and image.ndim == 3:
+            coloured = bool((image.max(axis=2) - image.min(axis=2)).max() > _TINT)
     if not problems:
         pair.fingerprint  # noqa: B018 - kept in the pair, so that this process reads the bytes once for all
     return _Decoded(pair, size, coloured, tuple(problems))

@@ -21,7 +21,7 @@ def boxes(
     Args:
         data: The file's content; entities are refused, so that no file can swell in memory or read another.
         path: The file, for the findings.
-        size: (width, height) of its picture.
+        size: (width, height) of its image.
         findings: Takes what cannot be used.
         classes: Every name that may occur, and the class that it means; None leaves the box out with a count.
 
@@ -37,7 +37,7 @@ def boxes(
         findings.problem("annotation", f"{path} begins with <{short(root.tag)}>; expected <annotation> (Pascal VOC).")
         return ()
     if _stated_size(root) not in (None, size):
-        findings.count("annotation files that state another size than their picture has")
+        findings.count("annotation files that state another size than their image has")
     read = (
         _box(item, f"{path}, object {number}", size, findings, classes)
         for number, item in enumerate(root.findall("object"), 1)

@@ -1,4 +1,4 @@
-"""YOLO annotation files: lines of `class x y width height`, as fractions of the picture's size."""
+"""YOLO annotation files: lines of `class x y width height`, as fractions of the image's size."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +13,12 @@ from metrics.errors import InputError
 def boxes(
     data: bytes, path: Path, size: tuple[int, int], findings: Findings, *, classes: Sequence[str]
 ) -> tuple[Box, ...]:
-    """Return the boxes of an annotation file; an empty file is a picture without objects.
+    """Return the boxes of an annotation file; an empty file is an image without objects.
 
     Args:
         data: The file's content.
         path: The file, for the findings.
-        size: (width, height) of its picture.
+        size: (width, height) of its image.
         findings: Takes what cannot be used.
         classes: Class of each number.
     """

@@ -1,1 +1,1 @@
-"""Detection: a Faster R-CNN trained on source pictures, run on fused ones, evaluated by COCO's rules."""
+"""Detection: a Faster R-CNN trained on source images, run on fused ones, evaluated by COCO's rules."""

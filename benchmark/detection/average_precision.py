@@ -1,4 +1,4 @@
-"""Average precision by COCO's rules, and how far it would move with other test pictures."""
+"""Average precision by COCO's rules, and how far it would move with other test images."""
 
 import importlib
 import io
@@ -59,7 +59,7 @@ class Precision:
 
 
 def evaluate(truth: GroundTruth, found: Results, *, engine: str = "pycocotools") -> Precision:
-    """Return average precision of detections, of all sizes, at most 100 a picture.
+    """Return average precision of detections, of all sizes, at most 100 an image.
 
     AP is the mean over 101 recalls of the best precision at that recall or a higher one.
 
@@ -96,8 +96,8 @@ def interval(
 ) -> tuple[float, float] | None:
     """Return the percentile bootstrap interval of mAP at IoU 0.5 over images, or None when no class is present.
 
-    Pictures are drawn with replacement; a class that a draw lacks is left out of that draw's mean. Every picture is
-    matched once, and each draw weighs the matches by how often it has their picture.
+    Images are drawn with replacement; a class that a draw lacks is left out of that draw's mean. Every image is
+    matched once, and each draw weighs the matches by how often it has their image.
 
     Args:
         truth: COCO ground truth.

@@ -16,16 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, Val
 
 from benchmark.datasets.base import Box, Pair
 from benchmark.datasets.boxes import OVERHANG, ROUNDING
-from benchmark.detection.found import Detections
-from metrics import pictures
+from benchmark.detection.detections import Detections
+from metrics import images
 from metrics.errors import InputError, unknown
-from metrics.pictures import write_bytes
+from metrics.images import write_bytes
 
 GroundTruth = dict[str, Any]
 Results = list[dict[str, Any]]
 
 _Id = Annotated[int, Field(ge=1)]  # pycocotools takes the id 0 of a matched annotation for "no match"
-LARGEST = 2.0**31  # pixels, which no picture has; beyond, a box's far edge or area may not be a finite number
+LARGEST = 2.0**31  # pixels, which no image has; beyond, a box's far edge or area may not be a finite number
 _Corner = Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)]
 _Side = Annotated[FiniteFloat, Field(ge=0, le=LARGEST)]
 _Bbox = tuple[_Corner, _Corner, _Side, _Side]
@@ -77,26 +77,26 @@ def ground_truth(pairs: Iterable[Pair], classes: Sequence[str]) -> GroundTruth:
     """Return the annotations of pairs as COCO has them: images, categories and annotations, ids from 1.
 
     Image ids follow the pairs, category ids the classes. A bbox is x, y, width, height in pixels; boxes that reach
-    up to one pixel outside their picture are cut at its border.
+    up to one pixel outside their image are cut at its border.
 
     Args:
-        pairs: What was annotated; the pictures' sizes are read from the visible files.
+        pairs: What was annotated; the images' sizes are read from the visible files.
         classes: The data set's, in its order.
 
     Raises:
-        InputError: A picture cannot be read, a name occurs twice, a label is none of the classes, or a box lies
-            outside its picture.
+        InputError: An image cannot be read, a name occurs twice, a label is none of the classes, or a box lies
+            outside its image.
     """
-    images: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     category = {label: number for number, label in enumerate(classes, start=1)}
     names = set()
     for number, pair in enumerate(pairs, start=1):
         if pair.name in names:
-            raise InputError(f"two pictures are called {pair.name!r}; every picture needs a name of its own.")
+            raise InputError(f"two images are called {pair.name!r}; every image needs a name of its own.")
         names.add(pair.name)
-        width, height = pictures.size(pair.visible)
-        images.append({"id": number, "file_name": f"{pair.name}.png", "width": width, "height": height})
+        width, height = images.size(pair.visible)
+        entries.append({"id": number, "file_name": f"{pair.name}.png", "width": width, "height": height})
         for box in pair.boxes:
             if box.label not in category:
                 raise unknown(f"class in the boxes of {pair.name}", box.label, tuple(classes))
@@ -112,11 +112,11 @@ def ground_truth(pairs: Iterable[Pair], classes: Sequence[str]) -> GroundTruth:
                 }
             )
     categories = [{"id": number, "name": label} for label, number in category.items()]
-    return {"images": images, "categories": categories, "annotations": annotations}
+    return {"images": entries, "categories": categories, "annotations": annotations}
 
 
 def image_ids(truth: GroundTruth) -> dict[str, int]:
-    """Return the image id of each picture name."""
+    """Return the image id of each image name."""
     return {Path(image["file_name"]).stem: image["id"] for image in truth["images"]}
 
 
@@ -124,16 +124,16 @@ def results(detections: Iterable[Detections], image_ids: Mapping[str, int]) -> R
     """Return detections as COCO's result list: image_id, category_id, bbox (x, y, width, height) and score of each.
 
     Args:
-        detections: One per picture; a picture without any adds nothing to the list.
-        image_ids: The image id of each picture name, as `image_ids` gives it.
+        detections: One per image; an image without any adds nothing to the list.
+        image_ids: The image id of each image name, as `image_ids` gives it.
 
     Raises:
-        InputError: A picture's name is unknown, or a box is inverted or not finite.
+        InputError: An image's name is unknown, or a box is inverted or not finite.
     """
     found: Results = []
     for one in detections:
         if one.name not in image_ids:
-            raise InputError(f"detections for {one.name!r}, which is no picture of the ground truth; run detect again.")
+            raise InputError(f"detections for {one.name!r}, which is no image of the ground truth; run detect again.")
         boxes = np.asarray(one.boxes, dtype=float).reshape(-1, 4)
         sides = boxes[:, 2:] - boxes[:, :2]
         if not (np.isfinite(boxes).all() and np.isfinite(one.scores).all() and (sides >= 0).all()):
@@ -146,7 +146,7 @@ def results(detections: Iterable[Detections], image_ids: Mapping[str, int]) -> R
 
 
 def detections(found: Results, truth: GroundTruth) -> list[Detections]:
-    """Return COCO results as the detections of each picture of the ground truth, in its order, best first."""
+    """Return COCO results as the detections of each image of the ground truth, in its order, best first."""
     by_image: dict[int, Results] = {image["id"]: [] for image in truth["images"]}
     for entry in check(found, truth):
         by_image[entry["image_id"]].append(entry)
@@ -229,7 +229,7 @@ def _within(box: Box, width: int, height: int, name: str) -> tuple[float, float,
     if not (overhang <= OVERHANG + ROUNDING and x0 < x1 and y0 < y1):  # not: as an edge may be nan
         edges = f"({box.x0:g}, {box.y0:g}, {box.x1:g}, {box.y1:g})"
         raise InputError(
-            f"{name}: {box.label} box {edges} has no area within its picture of {width}x{height}, or reaches more than "
-            f"{OVERHANG:g} pixel outside; does the annotation belong to this picture?"
+            f"{name}: {box.label} box {edges} has no area within its image of {width}x{height}, or reaches more than "
+            f"{OVERHANG:g} pixel outside; does the annotation belong to this image?"
         )
     return x0, y0, x1, y1

@@ -43,7 +43,7 @@ _AFTER_BACKBONE = ("backbone.fpn.", "rpn.", "roi_heads.")
 def build(settings: DetectionSettings, classes: int, *, initialise: bool = True) -> nn.Module:
     """Return a detector in training mode; its attribute `origin` says in words where its weights come from.
 
-    It is a torchvision Faster R-CNN: a list of pictures (3, H, W) in [0, 1] in, boxes in their pixels out. Where it
+    It is a torchvision Faster R-CNN: a list of images (3, H, W) in [0, 1] in, boxes in their pixels out. Where it
     starts from weights, batch normalisation and the first stages are frozen, as torchvision does; from chance,
     everything trains.
 

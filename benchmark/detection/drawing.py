@@ -1,4 +1,4 @@
-"""Pictures of detections: boxes on fused pictures, a sheet of methods side by side, precision-recall curves."""
+"""Images of detections: boxes on fused images, a sheet of methods side by side, precision-recall curves."""
 
 import io
 import itertools
@@ -16,15 +16,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmark.datasets.base import Box, Pair
 from benchmark.detection.average_precision import IOU, RECALLS, Precision
-from benchmark.detection.found import Detections
-from metrics import pictures
+from benchmark.detection.detections import Detections
+from metrics import images
 from metrics.errors import InputError
-from metrics.pictures import Picture, write_bytes
+from metrics.images import ImageArray, write_bytes
 
 Colour = tuple[int, int, int]
 _Area = tuple[float, float, float, float]
 
-# Told apart by the colour-blind too (after Okabe and Ito, 2008), and bright enough for a dark picture.
+# Told apart by the colour-blind too (after Okabe and Ito, 2008), and bright enough for a dark image.
 COLOURS: tuple[Colour, ...] = (
     (255, 170, 0),
     (86, 190, 245),
@@ -38,41 +38,41 @@ COLOURS: tuple[Colour, ...] = (
 _TRUTH, _DIFFICULT, _DARK = (255, 255, 255), (170, 170, 170), (0, 0, 0)
 _STYLES = ("-", "--", "-.", ":")
 _PANELS = 3  # panels of curves in a row
-_GAP = 6  # pixels between the pictures of a sheet
+_GAP = 6  # pixels between the images of a sheet
 
 
 def draw(
-    picture: Picture,
+    image: ImageArray,
     truth: Iterable[Box],
     detections: Detections | None,
     classes: Sequence[str],
     *,
     threshold: float = 0.5,
     width: int | None = None,
-) -> Picture:
-    """Return a picture with annotated boxes dashed in white and detections in their class's colour, RGB uint8.
+) -> ImageArray:
+    """Return an image with annotated boxes dashed in white and detections in their class's colour, RGB uint8.
 
-    Difficult boxes are dashed in grey. Lines and text are sized for the picture that is returned; a label that would
+    Difficult boxes are dashed in grey. Lines and text are sized for the image that is returned; a label that would
     cover a better detection's is left out.
 
     Args:
-        picture: uint8, (H, W) or (H, W, 3) RGB.
-        truth: Annotated boxes, in pixels of the picture.
+        image: uint8, (H, W) or (H, W, 3) RGB.
+        truth: Annotated boxes, in pixels of the image.
         detections: What was found in it; None draws the truth alone.
         classes: The data set's, in its order.
         threshold: Detections below this score are left out.
-        width: Of the returned picture, in pixels; its height follows. None keeps the size.
+        width: Of the returned image, in pixels; its height follows. None keeps the size.
 
     Raises:
         InputError: A detection's label is none of the classes.
     """
-    image = Image.fromarray(picture).convert("RGB")
-    scale = 1.0 if width is None else width / image.width
+    drawn = Image.fromarray(image).convert("RGB")
+    scale = 1.0 if width is None else width / drawn.width
     if width is not None:
-        image = image.resize((width, max(1, round(scale * image.height))), Image.Resampling.LANCZOS)
-    canvas, line = ImageDraw.Draw(image), max(1, round(min(image.size) / 300))
-    annotated = [(box, _placed((box.x0, box.y0, box.x1, box.y1), scale, image.size)) for box in truth]
-    found = [] if detections is None else _shown(detections, classes, threshold, scale, image.size)
+        drawn = drawn.resize((width, max(1, round(scale * drawn.height))), Image.Resampling.LANCZOS)
+    canvas, line = ImageDraw.Draw(drawn), max(1, round(min(drawn.size) / 300))
+    annotated = [(box, _placed((box.x0, box.y0, box.x1, box.y1), scale, drawn.size)) for box in truth]
+    found = [] if detections is None else _shown(detections, classes, threshold, scale, drawn.size)
     for _, area in annotated:  # dark between the dashes, to be seen on bright ground; a detection's colour covers it
         canvas.rectangle(area, outline=_DARK, width=line)
     for _, colour, area in reversed(found):  # the best on top
@@ -82,7 +82,7 @@ def draw(
     taken: list[_Area] = []
     for text, colour, area in found:
         _label(canvas, text, colour, area, taken)
-    return np.array(image)
+    return np.array(drawn)
 
 
 def scenes(pairs: Iterable[Pair], count: int = 4) -> list[Pair]:
@@ -90,49 +90,49 @@ def scenes(pairs: Iterable[Pair], count: int = 4) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (-len(pair.boxes), pair.name))[:count]
 
 
-def sheet(names: Sequence[str], columns: Mapping[str, Sequence[Picture | None]], path: Path) -> None:
-    """Write a PNG of pictures side by side: a row a scene, a column a method, as in the paper's Figure 1.
+def sheet(names: Sequence[str], columns: Mapping[str, Sequence[ImageArray | None]], path: Path) -> None:
+    """Write a PNG of images side by side: a row a scene, a column a method, as in the paper's Figure 1.
 
     Args:
         names: The scenes; the same for every method.
-        columns: The method's label to its picture of each scene, RGB as `draw` returns it; None where it has none.
-            Pictures of one scene have one size.
+        columns: The method's label to its image of each scene, RGB as `draw` returns it; None where it has none.
+            Images of one scene have one size.
         path: Where to.
 
     Raises:
-        InputError: There is no picture at all, or a method has another number of them than there are scenes.
+        InputError: There is no image at all, or a method has another number of them than there are scenes.
     """
     for label, column in columns.items():
         if len(column) != len(names):
-            raise InputError(f"{path}: {label!r} has {len(column)} pictures for {len(names)} scenes; expected as many.")
+            raise InputError(f"{path}: {label!r} has {len(column)} images for {len(names)} scenes; expected as many.")
     sizes = [_size(column[row] for column in columns.values()) for row in range(len(names))]
     known = [size for size in sizes if size]
     if not known:
-        raise InputError(f"{path}: no method has a picture of any scene; run the stages before this one.")
+        raise InputError(f"{path}: no method has an image of any scene; run the stages before this one.")
     wide, rows = max(size[0] for size in known), [size[1] if size else known[0][1] for size in sizes]
     text = max(12, wide // 24)
     margin = text + 2 * _GAP
     extent = (margin + len(columns) * (wide + _GAP), margin + sum(rows) + _GAP * len(rows))
-    image = Image.new("RGB", extent, "white")
-    canvas = ImageDraw.Draw(image)
+    page = Image.new("RGB", extent, "white")
+    canvas = ImageDraw.Draw(page)
     for place, (label, column) in enumerate(columns.items()):
         left, top = margin + place * (wide + _GAP), margin
         canvas.text((left + wide / 2, margin / 2), _cut(label, wide, text), _DARK, _font(text), anchor="mm")
-        for picture, height in zip(column, rows, strict=True):
-            if picture is None:
+        for image, height in zip(column, rows, strict=True):
+            if image is None:
                 canvas.rectangle((left, top, left + wide - 1, top + height - 1), fill=(225, 225, 225))
-                canvas.text((left + wide / 2, top + height / 2), "no picture", _DARK, _font(text), anchor="mm")
+                canvas.text((left + wide / 2, top + height / 2), "no image", _DARK, _font(text), anchor="mm")
             else:
-                image.paste(Image.fromarray(picture), (left, top))
+                page.paste(Image.fromarray(image), (left, top))
             top += height + _GAP
     top = margin
     for name, height in zip(names, rows, strict=True):
         strip = Image.new("RGB", (height, margin), "white")
         middle = (height / 2, margin / 2)
         ImageDraw.Draw(strip).text(middle, _cut(name, height, text), _DARK, _font(text), anchor="mm")
-        image.paste(strip.transpose(Image.Transpose.ROTATE_90), (0, top))
+        page.paste(strip.transpose(Image.Transpose.ROTATE_90), (0, top))
         top += height + _GAP
-    pictures.write(path, np.array(image))
+    images.write(path, np.array(page))
 
 
 def curves(precisions: Mapping[str, Precision], path: Path) -> None:
@@ -218,7 +218,7 @@ def _shown(
 
 
 def _placed(box: _Area, scale: float, size: tuple[int, int]) -> _Area:
-    """Return the outermost pixels of a box, within the picture: on the border its line would not be seen."""
+    """Return the outermost pixels of a box, within the image: on the border its line would not be seen."""
     right, bottom = size[0] - 1, size[1] - 1
     x0, y0 = (min(max(scale * box[0], 0), right), min(max(scale * box[1], 0), bottom))
     return x0, y0, min(max(scale * box[2] - 1, x0), right), min(max(scale * box[3] - 1, y0), bottom)
@@ -237,7 +237,7 @@ def _dashed(canvas: ImageDraw.ImageDraw, area: _Area, colour: Colour, line: int)
 
 
 def _label(canvas: ImageDraw.ImageDraw, text: str, colour: Colour, area: _Area, taken: list[_Area]) -> None:
-    """Write a label above its box, or below or within it, where it stays in the picture and covers no other one."""
+    """Write a label above its box, or below or within it, where it stays in the image and covers no other one."""
     width, height = canvas.im.size
     font = _font(max(10, round(min(width, height) / 40)))
     _, _, right, bottom = font.getbbox(text)
@@ -257,9 +257,9 @@ def _overlap(one: _Area, other: _Area) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _size(column: Iterable[Picture | None]) -> tuple[int, int] | None:
-    """Return (width, height) of the first picture there is."""
-    return next(((picture.shape[1], picture.shape[0]) for picture in column if picture is not None), None)
+def _size(column: Iterable[ImageArray | None]) -> tuple[int, int] | None:
+    """Return (width, height) of the first image there is."""
+    return next(((image.shape[1], image.shape[0]) for image in column if image is not None), None)
 
 
 def _cut(text: str, width: int, size: int) -> str:

@@ -1,4 +1,4 @@
-"""Running a detector over pictures."""
+"""Running a detector over images."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmark.detection.found import Detections
+from benchmark.detection.detections import Detections
 from benchmark.detection.samples import Example, seen, tensor
 from benchmark.detection.settings import DetectionSettings
-from benchmark.lookahead import lookahead
 from methods.network import exact
 from metrics.errors import InputError
+from metrics.lookahead import lookahead
 from moefusion.distributed import usable_device
 
 
@@ -25,16 +25,16 @@ def detect(
     *,
     device: str = "auto",
 ) -> Iterator[Detections]:
-    """Yield what a detector finds in each picture, best first; the same whenever the same machine is asked.
+    """Yield what a detector finds in each image, best first; the same whenever the same machine is asked.
 
     Args:
         model: A trained detector; it stays in evaluation mode.
-        examples: The pictures, one at a time, as their sizes differ; their boxes are not looked at.
-        settings: Colour rule, least score and most boxes of a picture.
+        examples: The images, one at a time, as their sizes differ; their boxes are not looked at.
+        settings: Colour rule, least score and most boxes of an image.
         device: "auto", a GPU where there is one; or any of torch's names.
 
     Raises:
-        InputError: A picture cannot be read, or the device cannot be used.
+        InputError: An image cannot be read, or the device cannot be used.
     """
     try:
         target = usable_device(device)
@@ -44,8 +44,8 @@ def detect(
     heads: Any = detector.roi_heads
     heads.score_thresh, heads.detections_per_img = settings.score_threshold, settings.boxes
     shown = lookahead(partial(seen, colour=settings.colour), examples)
-    for example, picture in zip(examples, shown, strict=True):
+    for example, image in zip(examples, shown, strict=True):
         with exact():
-            (output,) = detector([tensor(picture).to(target)])
+            (output,) = detector([tensor(image).to(target)])
         boxes, labels, scores = (output[part].cpu().numpy() for part in ("boxes", "labels", "scores"))
         yield Detections(example.name, boxes.astype(np.float64), labels.astype(np.int64), scores.astype(np.float64))

@@ -1,4 +1,4 @@
-"""What a detector sees: pictures as tensors, by one colour rule for training and inference, and their targets."""
+"""What a detector sees: images as tensors, by one colour rule for training and inference, and their targets."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,33 +11,33 @@ import torch.utils.data
 from torch import Tensor
 
 from benchmark.datasets.base import Box, Pair
-from benchmark.stamps import require_unchanged, stamped
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError, unknown
-from metrics.pictures import Picture
+from metrics.images import ImageArray
+from metrics.stamps import require_unchanged, stamped
 
 Colour = Literal["luma", "chroma"]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A picture that objects are in.
+    """An image that objects are in.
 
     Attributes:
-        name: The picture's name in its data set.
-        picture: Its file: an infrared, a visible or a fused picture.
-        visible: The visible picture whose chroma it may get; itself for a visible picture, None for infrared.
+        name: The image's name in its data set.
+        image: Its file: an infrared, a visible or a fused image.
+        visible: The visible image whose chroma it may get; itself for a visible image, None for infrared.
         boxes: What is in it, for training.
     """
 
     name: str
-    picture: Path
+    image: Path
     visible: Path | None = None
     boxes: tuple[Box, ...] = ()
 
 
 class Target(TypedDict):
-    """The objects of a picture, as torchvision takes them: boxes (n, 4), x0 y0 x1 y1 in pixels; labels (n,) from 1."""
+    """The objects of an image, as torchvision takes them: boxes (n, 4), x0 y0 x1 y1 in pixels; labels (n,) from 1."""
 
     boxes: Tensor
     labels: Tensor
@@ -47,76 +47,76 @@ Sample = tuple[Tensor, Target]
 
 
 def infrared_examples(pairs: Iterable[Pair]) -> list[Example]:
-    """Return the infrared pictures of pairs."""
+    """Return the infrared images of pairs."""
     return [Example(pair.name, pair.infrared, None, pair.boxes) for pair in pairs]
 
 
 def visible_examples(pairs: Iterable[Pair]) -> list[Example]:
-    """Return the visible pictures of pairs."""
+    """Return the visible images of pairs."""
     return [Example(pair.name, pair.visible, pair.visible, pair.boxes) for pair in pairs]
 
 
 def fused_examples(pairs: Iterable[Pair], folder: Path) -> list[Example]:
-    """Return the fused pictures of pairs, NAME.png in a folder."""
+    """Return the fused images of pairs, NAME.png in a folder."""
     return [Example(pair.name, folder / f"{pair.name}.png", pair.visible, pair.boxes) for pair in pairs]
 
 
-def picture(source: Picture, visible: Picture | None, colour: Colour) -> Picture:
-    """Return what a detector sees of a picture, uint8 (H, W, 3) RGB.
+def image(source: ImageArray, visible: ImageArray | None, colour: Colour) -> ImageArray:
+    """Return what a detector sees of an image, uint8 (H, W, 3) RGB.
 
     Args:
-        source: An infrared, visible or fused picture, uint8, (H, W) or (H, W, 3) RGB.
-        visible: The visible picture of the scene; for a visible picture itself, for an infrared one None.
-        colour: "luma", the grey picture three times; "chroma", its luma with the visible picture's Cb and Cr (ITU-R
-            601), so that a visible picture keeps its own colours. Without a visible picture both are the same.
+        source: An infrared, visible or fused image, uint8, (H, W) or (H, W, 3) RGB.
+        visible: The visible image of the scene; for a visible image itself, for an infrared one None.
+        colour: "luma", the grey image three times; "chroma", its luma with the visible image's Cb and Cr (ITU-R
+            601), so that a visible image keeps its own colours. Without a visible image both are the same.
 
     Raises:
         InputError: The two differ in size.
     """
-    grey = pictures.grey(source)
+    grey = images.grey(source)
     if colour == "luma" or visible is None or visible.ndim == 2:
         return np.repeat(grey[..., None], 3, axis=2)
     if visible.shape[:2] != grey.shape:
         raise InputError(
-            f"the picture is {grey.shape[1]}x{grey.shape[0]} but the visible one is "
+            f"the image is {grey.shape[1]}x{grey.shape[0]} but the visible one is "
             f"{visible.shape[1]}x{visible.shape[0]}; its chroma needs one size."
         )
     # Each of R, G and B is Y plus a part that only Cb and Cr decide, so another Y moves all three alike.
-    change = grey.astype(np.int16) - pictures.grey(visible)
+    change = grey.astype(np.int16) - images.grey(visible)
     return np.clip(visible + change[..., None], 0, 255).astype(np.uint8)
 
 
-def seen(example: Example, colour: Colour) -> Picture:
+def seen(example: Example, colour: Colour) -> ImageArray:
     """Return what a detector sees of an example: uint8 (H, W, 3) RGB.
 
     Raises:
-        InputError: A picture cannot be read, or the sizes differ.
+        InputError: An image cannot be read, or the sizes differ.
     """
-    source = pictures.read(example.picture)
-    visible = pictures.read(example.visible) if example.visible is not None and colour == "chroma" else None
+    source = images.read(example.image)
+    visible = images.read(example.visible) if example.visible is not None and colour == "chroma" else None
     try:
-        return picture(source, visible, colour)
+        return image(source, visible, colour)
     except InputError as error:
-        raise InputError(f"{example.picture}: {error}") from error
+        raise InputError(f"{example.image}: {error}") from error
 
 
 def files(example: Example) -> list[Path]:
     """Return the files that an example is read from."""
-    return [path for path in (example.picture, example.visible) if path is not None]
+    return [path for path in (example.image, example.visible) if path is not None]
 
 
-def tensor(shown: Picture) -> Tensor:
-    """Return a picture, uint8 (H, W, 3), as a detector takes it: float32 (3, H, W) in [0, 1]."""
+def tensor(shown: ImageArray) -> Tensor:
+    """Return an image, uint8 (H, W, 3), as a detector takes it: float32 (3, H, W) in [0, 1]."""
     return torch.from_numpy(shown).permute(2, 0, 1).float() / 255
 
 
 def target(boxes: Iterable[Box], classes: Sequence[str], size: tuple[int, int]) -> Target:
-    """Return what a detector is to find: boxes clipped to the picture, without difficult ones and without empty ones.
+    """Return what a detector is to find: boxes clipped to the image, without difficult ones and without empty ones.
 
     Args:
         boxes: The objects.
         classes: The data set's, which count from 1.
-        size: Width and height of the picture.
+        size: Width and height of the image.
 
     Raises:
         InputError: A box is of another class.
@@ -136,7 +136,7 @@ def target(boxes: Iterable[Box], classes: Sequence[str], size: tuple[int, int]) 
 
 
 class Samples(torch.utils.data.Dataset[Sample]):
-    """Examples as a detector trains on them; pictures without boxes stay, as negatives."""
+    """Examples as a detector trains on them; images without boxes stay, as negatives."""
 
     def __init__(self, examples: Sequence[Example], classes: Sequence[str], colour: Colour) -> None:
         self.examples, self.classes, self.colour = examples, tuple(classes), colour
@@ -146,10 +146,10 @@ class Samples(torch.utils.data.Dataset[Sample]):
         return len(self.examples)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return a picture, float32 (3, H, W) in [0, 1], and its target.
+        """Return an image, float32 (3, H, W) in [0, 1], and its target.
 
         Raises:
-            InputError: As `seen` and `target` raise it, or a picture is another one than at the start.
+            InputError: As `seen` and `target` raise it, or an image is another one than at the start.
         """
         example = self.examples[index]
         shown = tensor(seen(example, self.colour))

@@ -17,39 +17,39 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(config=ConfigDict(extra="forbid"), frozen=True)
 class DetectionSettings:
-    """How objects are detected in fused pictures.
+    """How objects are detected in fused images.
 
     The defaults of training are torchvision's reference recipe for its Faster R-CNN (references/detection: SGD,
-    momentum 0.9, weight decay 1e-4, learning rate 0.02 at 16 pictures a step, scaled linearly to `batch`), with the
+    momentum 0.9, weight decay 1e-4, learning rate 0.02 at 16 images a step, scaled linearly to `batch`), with the
     12 epochs and the decays after two thirds and eleven twelfths of the "1x" schedule (He et al., "Rethinking
     ImageNet Pre-training", 2019, section 3).
 
     Attributes:
         detector: One of `DETECTORS`.
-        protocol: "paper", one detector trained on infrared and visible pictures together; or "retrain", one a method,
-            trained on its fused pictures.
+        protocol: "paper", one detector trained on infrared and visible images together; or "retrain", one a method,
+            trained on its fused images.
         weights: What training starts from: "backbone" (ImageNet) or "coco" (all but the last layer), which
             torchvision downloads; the path of a file with one of these or with a trained detector; "none", chance.
-        colour: What the detector sees: "luma", the grey picture as three equal channels; or "chroma", the grey
-            picture recoloured by the visible one's chroma (YCbCr). Infrared pictures stay grey.
-        epochs: How often the training pictures are seen.
-        batch: Pictures a step.
+        colour: What the detector sees: "luma", the grey image as three equal channels; or "chroma", the grey
+            image recoloured by the visible one's chroma (YCbCr). Infrared images stay grey.
+        epochs: How often the training images are seen.
+        batch: Images a step.
         optimiser: "sgd", or "adamw" for a network that starts from chance.
         learning_rate, momentum, weight_decay: Of the optimiser; AdamW has no use for the momentum.
         schedule: "step", a tenth after two thirds and again after eleven twelfths of the epochs; "cosine", falling to
             zero; or "constant".
         warmup: Steps over which the learning rate rises linearly from a thousandth.
         gradient_norm: What the gradient's norm is clipped to.
-        flip: Probability of a mirrored training picture.
-        contrast: How far a training picture's contrast and brightness are changed at random: its levels become
+        flip: Probability of a mirrored training image.
+        contrast: How far a training image's contrast and brightness are changed at random: its levels become
             mean + c (level - mean) + b with c from 1 - contrast to 1 + contrast and b within a quarter of that.
         min_size, max_size: What the shorter side is scaled to, and the most that the longer side may become, in
             pixels; None for the detector's own.
-        seed: Of the first weights, the order of the pictures and every draw.
+        seed: Of the first weights, the order of the images and every draw.
         checkpoint_steps: A checkpoint is written after so many steps, and after each epoch.
-        workers: Processes that read pictures.
+        workers: Processes that read images.
         score_threshold: What scores less is not kept.
-        boxes: The most that are kept of a picture.
+        boxes: The most that are kept of an image.
     """
 
     detector: str = "fasterrcnn_resnet50_fpn"

@@ -1,4 +1,4 @@
-"""Training a detector on pictures with boxes, so that it can stop at any moment and go on as if it had not."""
+"""Training a detector on images with boxes, so that it can stop at any moment and go on as if it had not."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from benchmark.detection.detectors import build
 from benchmark.detection.samples import Example, Sample, Samples, Target
 from benchmark.detection.settings import WITHOUT_EFFECT, DetectionSettings
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError
 from moefusion.data import epoch_order, load_batches
 from moefusion.distributed import usable_device
@@ -47,7 +47,7 @@ class Trained(NamedTuple):
         settings: How it was made.
         classes: What it finds; its labels count them from 1.
         origin: What its training started from, in words.
-        images: How many pictures it was trained on.
+        images: How many images it was trained on.
     """
 
     model: nn.Module
@@ -84,13 +84,13 @@ def train(
         progress: Called with (steps done, all) after each step.
 
     Raises:
-        InputError: There is no example, a picture cannot be read, the checkpoint is of other settings, or a loss is
+        InputError: There is no example, an image cannot be read, the checkpoint is of other settings, or a loss is
             not finite any more.
     """
     if not examples:
-        raise InputError("the training part is empty; a detector needs pictures to learn from")
+        raise InputError("the training part is empty; a detector needs images to learn from")
     if not any(example.boxes for example in examples):
-        raise InputError("none of the training pictures has a box; a detector needs some to learn from")
+        raise InputError("none of the training images has a box; a detector needs some to learn from")
     try:
         target = usable_device(device)
     except ValueError as error:
@@ -187,7 +187,7 @@ class _Run:
     def _losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         model: Any = self.model
         batch, scaled = model.transform(images, targets)
-        # Only the backbone: in bfloat16 the anchors of a large picture would be whole pixels from where they belong.
+        # Only the backbone: in bfloat16 the anchors of a large image would be whole pixels from where they belong.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             features = model.backbone(batch.tensors)
         features = {level: values.float() for level, values in features.items()}
@@ -208,7 +208,7 @@ class _Run:
         return load_batches(
             self.data,
             order[self.step :],
-            list,  # the pictures' sizes differ
+            list,  # the images' sizes differ
             workers=settings.workers,
             pin_memory=self.device.type == "cuda",
         )
@@ -251,7 +251,7 @@ class _Run:
         writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        pictures.write_bytes(self.folder / LOG, text.getvalue().encode())
+        images.write_bytes(self.folder / LOG, text.getvalue().encode())
         state = {
             f"{_OPTIMISER}{name}.{key}": value
             for name, weight in self.weights.items()
@@ -302,7 +302,7 @@ def _learning_rate(settings: DetectionSettings, step: int, epoch_steps: int) -> 
 
 
 def _changed(image: Tensor, target: Target, settings: DetectionSettings) -> Sample:
-    """Return a training picture and its target, mirrored and with other levels as settings and chance have it."""
+    """Return a training image and its target, mirrored and with other levels as settings and chance have it."""
     mirrored, contrast, brightness = torch.rand(3).tolist()
     boxes = target["boxes"]
     if mirrored < settings.flip:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmark.figures.sheet import COLOURS, PAGE, blank, save, styled
 from metrics.errors import InputError
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 Shares = Mapping[str, Mapping[str, NDArray[np.floating]]]
 _TITLE, _BARS = 0.3, 1.25  # inches: a row's title, and the row of bar charts
@@ -19,8 +19,8 @@ _HATCHES = ("", "///", "...", "xxx")
 
 @styled
 def experts(
-    infrared: Picture,
-    visible: Picture,
+    infrared: ImageArray,
+    visible: ImageArray,
     maps: Mapping[str, NDArray[np.floating]],
     shares: Shares,
     path_stem: Path,
@@ -33,8 +33,8 @@ def experts(
     Args:
         infrared, visible: The scene: uint8, (H, W) or (H, W, 3) RGB.
         maps: By part, such as "foreground" and "background": (experts, H, W), any scale.
-        shares: By gate, by group of pictures such as "day" and "night", or one group for all: the fraction of the
-            group's pictures for which each expert is picked, (experts,).
+        shares: By gate, by group of images such as "day" and "night", or one group for all: the fraction of the
+            group's images for which each expert is picked, (experts,).
         path_stem: Folder and name of the files without extension.
 
     Raises:
@@ -55,14 +55,14 @@ def experts(
     return save(figure, path_stem)
 
 
-def _draw_sources(strip: SubFigure | Figure, infrared: Picture, visible: Picture) -> None:
+def _draw_sources(strip: SubFigure | Figure, infrared: ImageArray, visible: ImageArray) -> None:
     shape, (across, tall) = infrared.shape, strip.bbox.size
-    side = max(0.01, across / (2 * tall * shape[1] / shape[0]) - 1)  # of a picture's width: what keeps the two together
+    side = max(0.01, across / (2 * tall * shape[1] / shape[0]) - 1)  # of an image's width: what keeps the two together
     panels = strip.subplots(1, 4, width_ratios=(side, 1, 1, side))
     for axes in panels[[0, 3]]:
         axes.axis("off")
-    for axes, title, picture in zip(panels[1:3], ("infrared", "visible"), (infrared, visible), strict=True):
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    for axes, title, image in zip(panels[1:3], ("infrared", "visible"), (infrared, visible), strict=True):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
         _bare(axes, title)
 
 
@@ -100,7 +100,7 @@ def _draw_shares(strip: SubFigure | Figure, shares: Shares) -> None:
         axes.grid(axis="y", linewidth=0.3, color="#CCCCCC")
         axes.set_axisbelow(True)
         axes.set_xlabel("expert")
-    panels[0].set_ylabel("picked, % of pictures")
+    panels[0].set_ylabel("picked, % of images")
     handles, names = panels[0].get_legend_handles_labels()
     if len(names) > 1:
         strip.legend(handles, names, loc="outside right upper", frameon=False)

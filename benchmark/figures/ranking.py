@@ -22,7 +22,7 @@ def critical_difference(ranks: Mapping[str, float], difference: float, path_stem
 
     Args:
         ranks: By method, its average rank, 1 the best.
-        difference: The critical difference between two ranks, as `benchmark.statistics.summary` gives it; infinite
+        difference: The critical difference between two ranks, as `tables.statistics.summary` gives it; infinite
             where Friedman's test did not reject, and no two methods are told apart.
         path_stem: Folder and name of the files without extension.
 

@@ -12,16 +12,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import metrics
-from benchmark import record, stages
+from benchmark.engine import run_record as record
+from benchmark.engine import stages
+from benchmark.engine.cells import Cell
 from benchmark.report import figures, gallery, plots, provenance, sheets
-from benchmark.store import Cell
 from metrics.errors import InputError
-from metrics.pictures import write_bytes
+from metrics.images import write_bytes
 
 FILE = "report.html"
 MEGABYTES = 18.0
 _HERE = Path(__file__).parent / "templates"
-_SLACK = 20_000, 0.02  # bytes, and of the budget: what the scenes add to the page besides their pictures
+_SLACK = 20_000, 0.02  # bytes, and of the budget: what the scenes add to the page besides their images
 
 Scores = dict[tuple[str, str], pd.DataFrame]
 
@@ -44,8 +45,8 @@ def write(
             the run has several; the first of an image is green, the second red, and its scene is shown before
             others. None to choose from the annotations.
         scenes: How many scenes of each data set the gallery shows at most; None for 24 together.
-        width: Pixels that the gallery's pictures are reduced to; None to choose what fits.
-        megabytes: Size of the report at most, as far as pictures decide it.
+        width: Pixels that the gallery's images are reduced to; None to choose what fits.
+        megabytes: Size of the report at most, as far as images decide it.
 
     Raises:
         InputError: The folder holds no run, a file in it is damaged, or the boxes cannot be used.
@@ -75,7 +76,7 @@ def _check(scenes: int | None, width: int | None, megabytes: float) -> None:
 
 
 def _content(folder: Path, run: record.Record, scores: Scores) -> dict[str, Any]:
-    """Return what the page shows besides pictures."""
+    """Return what the page shows besides images."""
     tables = sheets.tables(folder)
     rows = [row for table in tables for block in table.blocks for row in block.rows if row.origin == sheets.MEASURED]
     labels = tuple(dict.fromkeys((*run.labels, *(row.method for row in rows))))

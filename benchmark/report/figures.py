@@ -41,7 +41,7 @@ class Group:
 def figures(folder: Path, *, room: int) -> tuple[Group, ...]:
     """Return the figures that a run's folder has, of at most so many bytes.
 
-    A picture wider than 1600 pixels is reduced to that. What does not fit any more is named only.
+    An image wider than 1600 pixels is reduced to that. What does not fit any more is named only.
     """
     found = []
     for prefix, title in _GROUPS.items():

@@ -15,10 +15,10 @@ from PIL import Image
 
 from benchmark.datasets.base import Box, Pair
 from benchmark.datasets.findings import quoted
-from benchmark.record import Part, Record
-from benchmark.report import csv_files
-from benchmark.store import Cell
-from metrics import pictures
+from benchmark.engine.cells import Cell
+from benchmark.engine.run_record import Part, Record
+from benchmark.tables import csv_files
+from metrics import images
 from metrics.errors import InputError
 from metrics.opencv import cv2
 
@@ -36,8 +36,8 @@ Rectangle = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture of a scene: WebP in base64, or why there is none."""
+class ImageArray:
+    """One image of a scene: WebP in base64, or why there is none."""
 
     label: str
     data: str = ""
@@ -47,24 +47,24 @@ class Picture:
 
 @dataclass(frozen=True)
 class Scene:
-    """One pair: its pictures and the two enlarged places, in pixels of the originals as (x0, y0, x1, y1)."""
+    """One pair: its images and the two enlarged places, in pixels of the originals as (x0, y0, x1, y1)."""
 
     dataset: str
     image: str
     width: int
     height: int
     zooms: tuple[Rectangle, ...]
-    pictures: tuple[Picture, ...]
+    images: tuple[ImageArray, ...]
 
     @property
     def size(self) -> int:
         """About how many bytes it takes in the report."""
-        return sum(len(picture.data) + 300 for picture in self.pictures)
+        return sum(len(image.data) + 300 for image in self.images)
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The scenes shown, in the tables' order of data sets and by name; how wide the pictures are at most."""
+    """The scenes shown, in the tables' order of data sets and by name; how wide the images are at most."""
 
     scenes: tuple[Scene, ...]
     width: int
@@ -106,7 +106,7 @@ def gallery(
         record: What it worked on.
         room: Bytes in the report.
         scenes: How many of each data set at most; None for 24 together.
-        width: Pixels that pictures are reduced to; None to choose among `WIDTHS`.
+        width: Pixels that images are reduced to; None to choose among `WIDTHS`.
         boxes: CSV file of places to enlarge: image, x0, y0, x1, y1, and dataset where the run has several; the first
             of an image is green, the second red. None, or an image that it does not have: see `places`.
 
@@ -133,11 +133,11 @@ def gallery(
     return Gallery(tuple(made), width, len(wanted))
 
 
-def places(pair: Pair, infrared: pictures.Picture, visible: pictures.Picture) -> tuple[Rectangle, ...]:
-    """Return the two places of a scene that are enlarged, green and red; none where the two pictures differ in size.
+def places(pair: Pair, infrared: images.ImageArray, visible: images.ImageArray) -> tuple[Rectangle, ...]:
+    """Return the two places of a scene that are enlarged, green and red; none where the two images differ in size.
 
     Green is around the largest person, else the largest object; red around the largest object of another class that
-    the green one does not touch, else of any class. Objects above half the picture's height or width, and difficult
+    the green one does not touch, else of any class. Objects above half the image's height or width, and difficult
     ones, are passed over. What annotations do not give is where the two bands' gradients differ most.
     """
     height, width = infrared.shape[:2]
@@ -199,10 +199,10 @@ def _edge(text: str, where: str, column: str) -> float:
 
 
 def _size(files: Sequence[tuple[str, Path]]) -> tuple[int, int] | None:
-    """Return (width, height) of the first of a scene's pictures that there is."""
+    """Return (width, height) of the first of a scene's images that there is."""
     for _, path in files:
-        with suppress(InputError):  # the picture's place will say why
-            return pictures.size(path)
+        with suppress(InputError):  # the image's place will say why
+            return images.size(path)
     return None
 
 
@@ -233,7 +233,7 @@ def _files(folder: Path, record: Record, part: Part, pair: Pair) -> tuple[tuple[
 
 
 def labels(record: Record) -> tuple[str, ...]:
-    """Return what a scene's pictures are called: the two sources, whether they were scored or not, and the methods."""
+    """Return what a scene's images are called: the two sources, whether they were scored or not, and the methods."""
     scored = {method.name: label for label, method in zip(record.labels, record.experiment.methods, strict=False)}
     sources = tuple(scored.get(source, source.capitalize()) for source in SOURCES)
     return (*sources, *(label for label in record.labels if label not in sources))
@@ -261,11 +261,11 @@ def _width(parallel: Parallel, wanted: Sequence[_Files], room: int) -> int:
 
 
 def _scene(parallel: Parallel, files: _Files, width: int) -> Scene:
-    """Return one scene with its pictures at a width."""
+    """Return one scene with its images at a width."""
     sources = tuple(_decoded(path) for _, path in files.files[: len(SOURCES)])
     known = (*sources, *(None for _ in files.files[len(SOURCES) :]))
     made = parallel(
-        delayed(_picture)(label, path, width, decoded, within=files.folder)
+        delayed(_image)(label, path, width, decoded, within=files.folder)
         for (label, path), decoded in zip(files.files, known, strict=True)
     )
     wide, high = next((size for _, size in made if size), (4, 3))
@@ -273,56 +273,54 @@ def _scene(parallel: Parallel, files: _Files, width: int) -> Scene:
     infrared, visible = sources
     if not files.zooms and infrared is not None and visible is not None:
         zooms = places(files.pair, infrared, visible)
-    return Scene(files.part.title, files.pair.name, wide, high, zooms, tuple(picture for picture, _ in made))
+    return Scene(files.part.title, files.pair.name, wide, high, zooms, tuple(image for image, _ in made))
 
 
-def _decoded(path: Path) -> pictures.Picture | None:
+def _decoded(path: Path) -> images.ImageArray | None:
     try:
-        return pictures.read(path)
+        return images.read(path)
     except InputError:
-        return None  # the picture's place will say why
+        return None  # the image's place will say why
 
 
-def _picture(
-    label: str, path: Path, width: int, decoded: pictures.Picture | None, *, within: Path
-) -> tuple[Picture, tuple[int, int] | None]:
-    """Return a picture at a width at most, and its own (width, height)."""
+def _image(
+    label: str, path: Path, width: int, decoded: images.ImageArray | None, *, within: Path
+) -> tuple[ImageArray, tuple[int, int] | None]:
+    """Return an image at a width at most, and its own (width, height)."""
     try:
-        image = Image.fromarray(pictures.read(path) if decoded is None else decoded)
+        image = Image.fromarray(images.read(path) if decoded is None else decoded)
     except InputError as error:
-        return Picture(label, missing=str(error).replace(f"{within}{os.sep}", "")), None
+        return ImageArray(label, missing=str(error).replace(f"{within}{os.sep}", "")), None
     size = image.size
     if image.width > width:
         image = image.resize((width, max(round(image.height * width / image.width), 1)), Image.Resampling.LANCZOS)
-    return Picture(label, base64.b64encode(webp(image)).decode()), size
+    return ImageArray(label, base64.b64encode(webp(image)).decode()), size
 
 
 def webp(image: Image.Image) -> bytes:
-    """Return a picture as WebP."""
+    """Return an image as WebP."""
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=_QUALITY, method=_EFFORT)
     return buffer.getvalue()
 
 
 def with_scores(made: Gallery, scores: Mapping[tuple[str, str], pd.DataFrame]) -> Gallery:
-    """Return the gallery with each picture's own scores.
+    """Return the gallery with each image's own scores.
 
     Args:
         made: The gallery.
         scores: By (data set, label), a row an image and a column a metric.
     """
 
-    def scored(scene: Scene, picture: Picture) -> Picture:
-        frame = scores.get((scene.dataset, picture.label))
+    def scored(scene: Scene, image: ImageArray) -> ImageArray:
+        frame = scores.get((scene.dataset, image.label))
         if frame is None or scene.image not in frame.index:
-            return picture
+            return image
         values = frame.loc[scene.image]
         texts = {str(name): "–" if np.isnan(value) else f"{value:.4f}" for name, value in values.items()}
-        return replace(picture, scores=texts)
+        return replace(image, scores=texts)
 
-    scenes = (
-        replace(scene, pictures=tuple(scored(scene, picture) for picture in scene.pictures)) for scene in made.scenes
-    )
+    scenes = (replace(scene, images=tuple(scored(scene, image) for image in scene.images)) for scene in made.scenes)
     return replace(made, scenes=tuple(scenes))
 
 
@@ -337,7 +335,7 @@ def _around(box: Box, width: int, height: int) -> Rectangle:
 
 
 def _placed(x: float, y: float, wide: float, width: int, height: int) -> Rectangle:
-    """Return the 4:3 rectangle about a point, moved and reduced so that it lies in the picture."""
+    """Return the 4:3 rectangle about a point, moved and reduced so that it lies in the image."""
     wide = min(wide, width, height * _ASPECT)
     high = wide / _ASPECT
     left, top = min(max(x - wide / 2, 0), width - wide), min(max(y - high / 2, 0), height - high)
@@ -354,17 +352,17 @@ def _touch(one: Rectangle, other: Rectangle) -> bool:
 
 
 def _differing(
-    infrared: pictures.Picture, visible: pictures.Picture, taken: Sequence[Rectangle]
+    infrared: images.ImageArray, visible: images.ImageArray, taken: Sequence[Rectangle]
 ) -> tuple[Rectangle, ...]:
-    """Return up to two rectangles, a fifth of the picture wide, where detail is in one band only, off those taken."""
+    """Return up to two rectangles, a fifth of the image wide, where detail is in one band only, off those taken."""
     height, width = infrared.shape[:2]
     scale = min(1.0, 160 / width)
     small = (max(round(width * scale), 1), max(round(height * scale), 1))
     if min(small) < 8:
         return ()
     slopes = []
-    for picture in (infrared, visible):
-        reduced = cv2.resize(pictures.grey(picture), small, interpolation=cv2.INTER_AREA).astype(np.float32)
+    for image in (infrared, visible):
+        reduced = cv2.resize(images.grey(image), small, interpolation=cv2.INTER_AREA).astype(np.float32)
         slopes.append(np.hypot(*np.gradient(reduced)))
     window = (max(small[0] // 5, 1), max(round(small[0] / 5 / _ASPECT), 1))
     detail = cv2.blur(np.abs(slopes[0] - slopes[1]), window)

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmark.record import Part
-from benchmark.store import MANIFEST, Environment, Manifest, slug
+from benchmark.engine.cells import MANIFEST, Environment, Manifest, slug
+from benchmark.engine.run_record import Part
 
 STAGES = ("fuse", "score")
 _SHORT = 12

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import metrics
 from benchmark.datasets.findings import quoted
-from benchmark.latex import DIFFERENCE, MEASURED, PUBLISHED
-from benchmark.report import csv_files
-from benchmark.report.csv_files import number
+from benchmark.tables import csv_files
+from benchmark.tables.csv_files import number
+from benchmark.tables.latex import DIFFERENCE, MEASURED, PUBLISHED
 from metrics.errors import InputError
 
 ORIGINS = {PUBLISHED: "the paper's", DIFFERENCE: "difference"}

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import datasets, experiment
-from benchmark.experiment import MethodSettings, ScoreSettings
+from benchmark import datasets
+from benchmark.engine import experiment
+from benchmark.engine.experiment import MethodSettings, ScoreSettings
 from metrics.errors import InputError
 
 

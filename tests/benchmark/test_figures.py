@@ -61,8 +61,8 @@ def swept(setting: str) -> pd.DataFrame:
 
 def scene(methods: int = 3) -> Scene:
     ramp = np.tile(np.arange(SIZE[0], dtype=np.uint8) * 4, (SIZE[1], 1))
-    pictures = {f"{AWKWARD} {number}": ramp for number in range(methods)}
-    return Scene(pictures | {"Visible": np.repeat(ramp[:, :, None], 3, 2)}, regions((), SIZE))
+    images = {f"{AWKWARD} {number}": ramp for number in range(methods)}
+    return Scene(images | {"Visible": np.repeat(ramp[:, :, None], 3, 2)}, regions((), SIZE))
 
 
 def picked(*groups: str) -> dict[str, dict[str, np.ndarray]]:
@@ -261,14 +261,14 @@ def test_regions_without_persons_or_without_boxes() -> None:
     assert regions([Box(0, 0, 8, 6, "person")], (8, 6))[0] == Region(2, 1, 7, 5)  # no more than 60 % of the sides
 
 
-def test_a_sheet_shows_each_picture_and_its_two_regions(drawn: list[Figure], tmp_path: Path) -> None:
+def test_a_sheet_shows_each_image_and_its_two_regions(drawn: list[Figure], tmp_path: Path) -> None:
     one = scene(2)
-    partial = Scene({"Visible": one.pictures["Visible"]}, one.regions)
+    partial = Scene({"Visible": one.images["Visible"]}, one.regions)
     qualitative([one, partial], tmp_path)
     axes = drawn[0].axes
     assert len(axes) == 3 * 3 + 3
     shown = [panel.images[0].get_array() for panel in axes[:3]]
-    first = next(iter(one.pictures.values()))
+    first = next(iter(one.images.values()))
     assert (shown[0] == first).all()
     for array, (x0, y0, x1, y1) in zip(shown[1:], one.regions, strict=True):
         assert (array == first[y0:y1, x0:x1]).all()
@@ -277,12 +277,12 @@ def test_a_sheet_shows_each_picture_and_its_two_regions(drawn: list[Figure], tmp
 
 
 def test_scenes_that_cannot_be_drawn_are_refused(tmp_path: Path) -> None:
-    picture = np.zeros((48, 64), np.uint8)
+    image = np.zeros((48, 64), np.uint8)
     with pytest.raises(InputError, match="of one size, but there are 64x47, 64x48"):
-        qualitative([Scene({"a": picture, "b": picture[1:]}, regions((), SIZE))], tmp_path / "x")
-    with pytest.raises(InputError, match="not within the pictures of 64x48"):
-        qualitative([Scene({"a": picture}, (Region(0, 0, 5, 5), Region(60, 0, 65, 5)))], tmp_path / "x")
-    with pytest.raises(InputError, match="no pictures"):
+        qualitative([Scene({"a": image, "b": image[1:]}, regions((), SIZE))], tmp_path / "x")
+    with pytest.raises(InputError, match="not within the images of 64x48"):
+        qualitative([Scene({"a": image}, (Region(0, 0, 5, 5), Region(60, 0, 65, 5)))], tmp_path / "x")
+    with pytest.raises(InputError, match="no images"):
         qualitative([], tmp_path / "x")
 
 

@@ -7,15 +7,17 @@ import pandas as pd
 import pytest
 
 import metrics
-from benchmark import gaming, tables
-from benchmark.datasets import embedded, synthetic
 from benchmark.datasets.base import Pair
 from benchmark.datasets.findings import Findings
-from benchmark.experiment import ScoreSettings
-from benchmark.gaming import CHANGES, IDS, PICTURES
-from metrics import pictures
+from benchmark.engine.experiment import ScoreSettings
+from benchmark.studies import gaming
+from benchmark.studies.gaming import CHANGES, IDS, IMAGES
+from benchmark.synthetic import layouts as synthetic
+from benchmark.synthetic import reader as embedded
+from benchmark.tables import metric_table as tables
+from metrics import images
 from metrics.errors import InputError
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 ROOT = Path(__file__).parents[2]
 REAL = {"M3FD": "m3fd", "FLIR": "flir", "LLVIP": "llvip"}
@@ -33,17 +35,17 @@ def found(pairs: tuple[Pair, ...]) -> pd.DataFrame:
     return gaming.gaming(pairs, ScoreSettings(), dataset="Small_one", workers=1)
 
 
-def row(found: pd.DataFrame, picture: str, quantity: str) -> pd.Series:
-    (number,) = found.index[(found["picture"] == picture) & (found["quantity"] == quantity)]
+def row(found: pd.DataFrame, image: str, quantity: str) -> pd.Series:
+    (number,) = found.index[(found["variant"] == image) & (found["quantity"] == quantity)]
     return found.loc[number]
 
 
 @pytest.fixture
-def ramp() -> Picture:
+def ramp() -> ImageArray:
     return np.tile(np.linspace(60, 180, 256).astype(np.uint8), (64, 1))
 
 
-def test_noise_has_its_standard_deviation_and_its_seed(ramp: Picture) -> None:
+def test_noise_has_its_standard_deviation_and_its_seed(ramp: ImageArray) -> None:
     one, same, other = (gaming.noisy(ramp, 10, np.random.default_rng(seed)) for seed in (0, 0, 1))
     difference = one.astype(float) - ramp
     assert difference.std() == pytest.approx(10, rel=0.03)  # standard error of the spread of 16,384 draws: 0.6 %
@@ -52,7 +54,7 @@ def test_noise_has_its_standard_deviation_and_its_seed(ramp: Picture) -> None:
     assert (one != other).any()
 
 
-def test_the_stretch_is_linear_between_the_percentiles(ramp: Picture) -> None:
+def test_the_stretch_is_linear_between_the_percentiles(ramp: ImageArray) -> None:
     low, high = np.percentile(ramp, [1, 99])
     expected = np.clip((ramp - low) / (high - low), 0, 1) * 255
     assert np.abs(gaming.stretched(ramp) - expected).max() <= 0.5
@@ -60,7 +62,7 @@ def test_the_stretch_is_linear_between_the_percentiles(ramp: Picture) -> None:
     assert (gaming.stretched(flat) == 77).all()
 
 
-def test_clahe_raises_contrast_and_the_unsharp_mask_steepens_an_edge(ramp: Picture) -> None:
+def test_clahe_raises_contrast_and_the_unsharp_mask_steepens_an_edge(ramp: ImageArray) -> None:
     texture = np.clip(100 + gaming.noisy(np.full((64, 64), 20, np.uint8), 4, np.random.default_rng(0)), 0, 255)
     texture = texture.astype(np.uint8)
     assert gaming.equalised(texture).std() > 1.5 * texture.std()
@@ -74,7 +76,7 @@ def test_clahe_raises_contrast_and_the_unsharp_mask_steepens_an_edge(ramp: Pictu
 def test_means_are_those_of_the_metrics(found: pd.DataFrame, pairs: tuple[Pair, ...]) -> None:
     expected = []
     for pair in pairs:
-        infrared, visible = pictures.grey(pictures.read(pair.infrared)), pictures.grey(pictures.read(pair.visible))
+        infrared, visible = images.grey(images.read(pair.infrared)), images.grey(images.read(pair.visible))
         average = np.rint((infrared.astype(float) + visible) / 2).astype(np.uint8)
         expected.append(metrics.evaluate(infrared, visible, gaming.stretched(average)))
     assert row(found, "Average, stretched", "mean")[IDS].tolist() == pytest.approx(
@@ -83,13 +85,13 @@ def test_means_are_those_of_the_metrics(found: pd.DataFrame, pairs: tuple[Pair, 
 
 
 def test_changes_are_against_the_average(found: pd.DataFrame) -> None:
-    assert found["picture"].unique().tolist() == PICTURES
+    assert found["variant"].unique().tolist() == IMAGES
     assert (row(found, "Average", "change")[IDS] == 0).all()
     assert (row(found, "Average", "risen")[IDS] == 0).all()
-    for picture in PICTURES:
-        mean, average = row(found, picture, "mean")[IDS], row(found, "Average", "mean")[IDS]
+    for image in IMAGES:
+        mean, average = row(found, image, "mean")[IDS], row(found, "Average", "mean")[IDS]
         expected = (mean / average - 1).astype(float)
-        pd.testing.assert_series_equal(row(found, picture, "change")[IDS].astype(float), expected, check_names=False)
+        pd.testing.assert_series_equal(row(found, image, "change")[IDS].astype(float), expected, check_names=False)
     assert row(found, "Average, noise 20", "risen")["SF"] == 1
     assert np.isnan(row(found, "Infrared", "risen")["SCD"])  # undefined for a copy of a source
     assert found[["dataset", "images", "convention", "size"]].drop_duplicates().to_numpy().tolist() == [
@@ -101,9 +103,9 @@ def test_what_rises_by_what(found: pd.DataFrame) -> None:
     best = gaming.gained(found).set_index("metric")
     assert best.index.tolist() == IDS
     for metric in IDS:
-        changes = {picture: row(found, picture, "change")[metric] for picture in CHANGES}
-        top = max(changes, key=lambda picture: changes[picture])
-        assert best.loc[metric, ["picture", "change", "gained"]].tolist() == [top, changes[top], changes[top] > 0]
+        changes = {image: row(found, image, "change")[metric] for image in CHANGES}
+        top = max(changes, key=lambda image: changes[image])
+        assert best.loc[metric, ["variant", "change", "gained"]].tolist() == [top, changes[top], changes[top] > 0]
     assert best.loc["SCD", "source"] == ""
     assert best.loc["MI", "source"] in gaming.SOURCES
 
@@ -125,7 +127,7 @@ def test_a_convention_without_vif_leaves_it_empty(pairs: tuple[Pair, ...]) -> No
     assert found["VIF"].isna().all()
     assert "VIF" not in gaming.gained(found)["metric"].tolist()
     assert "| – |" in gaming.to_markdown(found)
-    assert done[-1] == (len(PICTURES), len(PICTURES))
+    assert done[-1] == (len(IMAGES), len(IMAGES))
 
 
 def test_written_files(found: pd.DataFrame, tmp_path: Path) -> None:
@@ -152,7 +154,7 @@ def test_the_page_says_what_was_measured(measured: dict[str, pd.DataFrame]) -> N
     best = {title: gaming.gained(frame).set_index("metric") for title, frame in measured.items()}
     for metric in IDS:
         rows = [frame.loc[metric] for frame in best.values()]
-        risen = [f"{row['picture'].removeprefix('Average, ')} {row['change']:+.1%}" for row in rows]
+        risen = [f"{row['variant'].removeprefix('Average, ')} {row['change']:+.1%}" for row in rows]
         alone = [f"{row['source']} {row['source_change']:+.1%}" if row["source"] else "–" for row in rows]
         for cells in (risen, alone):
             line = "| " + " | ".join([tables.in_markdown(metric), *cells]) + " |"
@@ -161,7 +163,7 @@ def test_the_page_says_what_was_measured(measured: dict[str, pd.DataFrame]) -> N
 
 def test_the_pages_remarks_hold(measured: dict[str, pd.DataFrame]) -> None:
     for frame in measured.values():
-        change = frame[frame["quantity"] == "change"].set_index("picture")
+        change = frame[frame["quantity"] == "change"].set_index("variant")
         assert (change.loc["Average, noise 20", ["SF", "AG"]] > 1).all()
         assert (change.loc["Average, noise 5", ["VIF", "SCD", "Q_abf", "MI"]] < 0).all()
         assert (change.loc["Average, stretched", ["VIF", "SCD", "Q_abf"]] > 0).all()
@@ -169,7 +171,7 @@ def test_the_pages_remarks_hold(measured: dict[str, pd.DataFrame]) -> None:
         assert (change.loc[gaming.SOURCES, "Q_abf"] < 0).all()
         assert (change.loc[gaming.SOURCES, ["MI", "VIF"]] > 0.25).all(axis=None)
     frame = measured["M3FD"]
-    stretched = frame[(frame["quantity"] == "mean") & (frame["picture"] == "Average, stretched")][IDS].iloc[0]
+    stretched = frame[(frame["quantity"] == "mean") & (frame["variant"] == "Average, stretched")][IDS].iloc[0]
     sample = pd.read_csv(ROOT / "results/sample/m3fd/table1.csv")
     methods = sample[(sample["origin"] == "measured") & (sample["ranked"] == True)]  # noqa: E712  (an object column)
     assert len(methods) == 9

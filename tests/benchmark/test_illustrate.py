@@ -10,9 +10,9 @@ import torch
 from rich.console import Console
 
 import moefusion
-from benchmark import experiment
-from benchmark.datasets import synthetic
-from benchmark.run import Options, experts, run
+from benchmark.engine import experiment
+from benchmark.engine.runner import Options, experts, run
+from benchmark.synthetic import layouts as synthetic
 from metrics.errors import InputError
 from run_benchmark import main
 

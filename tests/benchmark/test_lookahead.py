@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmark.lookahead import lookahead, threads
+from metrics.lookahead import lookahead, threads
 
 
 def test_in_their_order_in_threads_of_their_own() -> None:

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 import metrics
-from benchmark import paper, tables
-from benchmark.experiment import ScoreSettings
-from benchmark.tables import Block, Row
+from benchmark.engine.experiment import ScoreSettings
+from benchmark.tables import metric_table as tables
+from benchmark.tables import paper
+from benchmark.tables.metric_table import Block, Row
 from metrics.errors import InputError
 
 IDS = list(metrics.IDS)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmark import parts, plan
-from benchmark.datasets import synthetic
-from benchmark.experiment import DatasetSettings, Experiment, ScoreSettings, method
-from benchmark.run import Options, run
+from benchmark.engine import parts, plan
+from benchmark.engine.experiment import DatasetSettings, Experiment, ScoreSettings, method
+from benchmark.engine.runner import Options, run
+from benchmark.synthetic import layouts as synthetic
 
 # Both sleep as long as anything else takes together on these small scenes; the second has a network's device.
 OWN = """
@@ -30,7 +30,7 @@ class Broken(Method):
         raise RuntimeError("this network has no head")
 """
 PAIRS = 3
-FOUND = re.compile(r"plan: (\d+) pictures, about (\d+) s on (\d+) processes \(fuse (\d+) s, of it (\S+) (\d+) s; score")
+FOUND = re.compile(r"plan: (\d+) images, about (\d+) s on (\d+) processes \(fuse (\d+) s, of it (\S+) (\d+) s; score")
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def test_a_run_says_it_before_it_starts(root: Path, monkeypatch: pytest.MonkeyPa
     shown = shown_by(wanted, root)
     said = FOUND.search(shown)
     assert said, shown
-    pictures, total, processes, fuse, slowest, its = said.groups()
-    assert (pictures, processes, slowest) == (str(2 * PAIRS), "1", "Slow")  # what breaks is not in it
+    images, total, processes, fuse, slowest, its = said.groups()
+    assert (images, processes, slowest) == (str(2 * PAIRS), "1", "Slow")  # what breaks is not in it
     assert int(total) >= int(fuse) >= int(its) == 1
     assert "plan:" not in shown_by(wanted, root), "nothing is missing but what breaks"
 
@@ -81,5 +81,5 @@ def shown_by(wanted: Experiment, root: Path) -> str:
 def test_durations(seconds: float, said: str) -> None:
     cost = plan.Cost("M3FD", "Slow", 12345, seconds, 0, 2e9)
     assert plan.text([cost], 3) == (
-        f"plan: 12,345 pictures, about {said} on 3 processes (fuse {said}, of it Slow {said}; score 0 s) and 2.0 GB"
+        f"plan: 12,345 images, about {said} on 3 processes (fuse {said}, of it Slow {said}; score 0 s) and 2.0 GB"
     )

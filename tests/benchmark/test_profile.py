@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark import profile
-from benchmark.experiment import MethodSettings
+from benchmark.engine.experiment import MethodSettings
+from benchmark.studies import profile
 
 METHOD = """
 from methods.network import NetworkMethod, fill, read_state

@@ -12,12 +12,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmark import stages
-from benchmark.datasets import synthetic
-from benchmark.experiment import DatasetSettings, Experiment, MethodSettings, ScoreSettings, method
-from benchmark.run import Options, Outcome, run
-from benchmark.store import Cell
-from metrics import pictures
+from benchmark.engine import stages
+from benchmark.engine.cells import Cell
+from benchmark.engine.experiment import DatasetSettings, Experiment, MethodSettings, ScoreSettings, method
+from benchmark.engine.runner import Options, Outcome, run
+from benchmark.synthetic import layouts as synthetic
+from metrics import images
 
 METHODS = ["infrared", "average", "maximum"]
 BROKEN = """
@@ -83,7 +83,7 @@ def test_the_whole_way(scenes: Path, tmp_path: Path) -> None:
     )
     fused = sorted((tmp_path / "out/cells/M3FD/Average/fuse").glob("*.png"))
     assert len(fused) == 4
-    assert pictures.read(fused[0]).shape == (96, 128)
+    assert images.read(fused[0]).shape == (96, 128)
     assert "M3FD · Average · score: done" in shown
 
 
@@ -133,13 +133,13 @@ def test_a_method_that_breaks_later_does_not_keep_its_old_numbers(scenes: Path, 
     assert "NameError" in again["status"]
 
 
-def test_a_changed_picture_is_fused_and_scored_again(data: Path, tmp_path: Path) -> None:
+def test_a_changed_image_is_fused_and_scored_again(data: Path, tmp_path: Path) -> None:
     go(experiment("average"), options(tmp_path, data))
     cell = Cell(tmp_path / "out", "M3FD", "Average", "score")
     before = pd.read_csv(cell.folder / stages.SCORES).set_index("image")
     changed = sorted(path.stem for path in (tmp_path / "out/cells/M3FD/Average/fuse").glob("*.png"))[1]
     path = data / "M3FD" / "Ir" / f"{changed}.png"
-    pictures.write(path, 255 - pictures.read(path))
+    images.write(path, 255 - images.read(path))
     go(experiment("average"), options(tmp_path, data))
     after = pd.read_csv(cell.folder / stages.SCORES).set_index("image")
     differs = (before != after).any(axis=1)
@@ -150,7 +150,7 @@ def test_stages_alone_and_limit(scenes: Path, tmp_path: Path) -> None:
     wanted, first = experiment("average"), options(tmp_path, scenes, limit=2)
     outcome, _ = go(wanted, first, "score")
     assert outcome.status == 2
-    assert "every pair needs its fused picture" in outcome.refused[0]
+    assert "every pair needs its fused image" in outcome.refused[0]
     assert go(wanted, first, "fuse")[0].tables == []
     go(wanted, first, "score")
     outcome, _ = go(wanted, first, "table")
@@ -170,7 +170,7 @@ def test_another_size_scores_again_but_does_not_fuse_again(scenes: Path, tmp_pat
     assert rows(half).loc["Average", "AG"] > ag  # the same edges on fewer pixels
 
 
-def test_pictures_fused_elsewhere(scenes: Path, tmp_path: Path) -> None:
+def test_images_fused_elsewhere(scenes: Path, tmp_path: Path) -> None:
     go(experiment("average"), options(tmp_path, scenes))
     shutil.copytree(tmp_path / "out/cells/M3FD/Average/fuse", tmp_path / "elsewhere/m3fd")
     wanted = experiment("average", f"Theirs=folder:{tmp_path}/elsewhere/{{dataset}}")
@@ -187,7 +187,7 @@ def damage_truncate(folder: Path) -> str:
 
 def damage_size(folder: Path) -> str:
     path = sorted((folder / "Ir").glob("*.png"))[-1]
-    pictures.write(path, np.zeros((96, 120), np.uint8))
+    images.write(path, np.zeros((96, 120), np.uint8))
     return f"{path.stem}.*120x96"
 
 
@@ -216,7 +216,7 @@ def damage_partner(folder: Path) -> str:
 def damage_empty(folder: Path) -> str:
     for path in (folder / "Ir").glob("*.png"):
         path.unlink()
-    return "Ir.*no picture"
+    return "Ir.*no image"
 
 
 def damage_missing(folder: Path) -> str:

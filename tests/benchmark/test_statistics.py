@@ -6,8 +6,8 @@ import pytest
 import scikit_posthocs
 from scipy import stats
 
-from benchmark import statistics
-from benchmark.statistics import ALL, IDS, critical_difference, summary
+from benchmark.tables import statistics
+from benchmark.tables.statistics import ALL, IDS, critical_difference, summary
 from metrics.errors import InputError
 
 # Ranks of four decision trees by AUC on 14 data sets: Demšar, JMLR 7, 2006, Table 6.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.store import MANIFEST, Cell, slug
+from benchmark.engine.cells import MANIFEST, Cell, slug
 
 RECIPE = {"method": "average", "code": "1"}
 

@@ -7,9 +7,10 @@ import pytest
 from rich.console import Console
 
 import metrics
-from benchmark import experiment, studies
-from benchmark.datasets import synthetic
-from benchmark.run import Options, Outcome, run, sweep
+from benchmark.engine import experiment
+from benchmark.engine.runner import Options, Outcome, run, sweep
+from benchmark.studies import settings as studies
+from benchmark.synthetic import layouts as synthetic
 from metrics.errors import InputError
 from moefusion import FusionConfig
 

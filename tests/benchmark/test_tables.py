@@ -10,9 +10,9 @@ import pytest
 from pylatexenc.latexwalker import LatexWalker
 
 import metrics
-from benchmark import tables
-from benchmark.experiment import ScoreSettings
-from benchmark.tables import Block, Row
+from benchmark.engine.experiment import ScoreSettings
+from benchmark.tables import metric_table as tables
+from benchmark.tables.metric_table import Block, Row
 
 IDS = list(metrics.IDS)
 

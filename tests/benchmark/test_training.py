@@ -10,12 +10,13 @@ import pytest
 import torch
 
 import methods
-from benchmark import datasets, experiment
-from benchmark.datasets import synthetic
+from benchmark import datasets
 from benchmark.detection.samples import Samples, visible_examples
-from benchmark.store import Cell
-from benchmark.training import PairSamples
-from metrics import pictures
+from benchmark.engine import experiment
+from benchmark.engine.cells import Cell
+from benchmark.engine.training import PairSamples
+from benchmark.synthetic import layouts as synthetic
+from metrics import images
 from metrics.errors import InputError
 from run_benchmark import main
 
@@ -120,13 +121,13 @@ def test_fusing_needs_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_data_set_without_boxes_cannot_train_it(tmp_path: Path) -> None:
-    from benchmark import training
+    from benchmark.engine import training
 
     with pytest.raises(InputError, match="the training part is empty"):
         training.train((), ("car",), experiment.TrainSettings(), {}, Cell(tmp_path, "A", "MoE-Fusion", "train"))
 
 
-def test_a_damaged_picture_is_one_line_from_a_loading_worker_too(
+def test_a_damaged_image_is_one_line_from_a_loading_worker_too(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(folder / "data", tmp_path / "data")
@@ -139,7 +140,7 @@ def test_a_damaged_picture_is_one_line_from_a_loading_worker_too(
     assert re.fullmatch(r"error: .*Vis/\d+\.png cannot be decoded .*", complaints[0])
 
 
-def test_a_training_picture_that_changes_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_training_image_that_changes_is_refused(folder: Path, tmp_path: Path) -> None:
     """The trained model would stand under the hash of the old one."""
     data = shutil.copytree(folder / "data/M3FD", tmp_path / "M3FD")
     found = datasets.load("m3fd", data)
@@ -148,7 +149,7 @@ def test_a_training_picture_that_changes_is_refused(folder: Path, tmp_path: Path
     assert all(pair.fingerprint for pair in found.train)
     assert samples[0].infrared.shape == seen[0][0][:1].shape
     for path in (found.train[0].infrared, found.train[0].visible):
-        pictures.write(path, 255 - pictures.read(path))
+        images.write(path, 255 - images.read(path))
     for each in (samples, seen):
         assert each[1]
         with pytest.raises(InputError, match="changed while the run was at work"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.datasets import synthetic
+from benchmark.synthetic import layouts as synthetic
 from run_benchmark import main
 from tests.faults.runs import command, finish, results
 

@@ -33,7 +33,7 @@ def finish(line: list[str], **options: object) -> tuple[int, str, list[str]]:
 
 
 def results(out: Path) -> dict[str, bytes]:
-    """Return the files that a run is for, by name: tables, scores, fused pictures; not records of when and where."""
+    """Return the files that a run is for, by name: tables, scores, fused images; not records of when and where."""
     found = [path for kind in ("*.csv", "*.tex", "*.png") for path in sorted(out.rglob(kind))]
     return {str(path.relative_to(out)): path.read_bytes() for path in found}
 

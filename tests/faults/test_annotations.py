@@ -1,4 +1,4 @@
-"""Annotation and list files that are damaged or hostile: each problem is a line, and no box is out of its picture."""
+"""Annotation and list files that are damaged or hostile: each problem is a line, and no box is out of its image."""
 
 import math
 import os
@@ -15,7 +15,7 @@ from benchmark import datasets
 from benchmark.datasets import voc, yolo
 from benchmark.datasets.findings import Findings
 from metrics.errors import InputError
-from tests.benchmark.datasets.trees import item, picture, text, xml
+from tests.benchmark.datasets.trees import image, item, text, xml
 from tests.faults.cases import damaged, fuzz, time_limit
 
 SIZE = (40, 30)
@@ -135,8 +135,8 @@ def tree(tmp_path: Path) -> Path:
     """Two pairs of M3FD."""
     root = tmp_path / "M3FD"
     for name in ("00001", "00002"):
-        picture(root / "Ir" / f"{name}.png")
-        picture(root / "Vis" / f"{name}.png", mode="RGB")
+        image(root / "Ir" / f"{name}.png")
+        image(root / "Vis" / f"{name}.png", mode="RGB")
         xml(root / "Annotation" / f"{name}.xml", item())
     text(root / "train.txt", "00001")
     text(root / "test.txt", "00002")
@@ -148,8 +148,8 @@ def tardal(tmp_path: Path) -> Path:
     """The same in TarDAL's layout."""
     root = tmp_path / "M3FD"
     for name in ("00001", "00002"):
-        picture(root / "ir" / f"{name}.png")
-        picture(root / "vi" / f"{name}.png", mode="RGB")
+        image(root / "ir" / f"{name}.png")
+        image(root / "vi" / f"{name}.png", mode="RGB")
         text(root / "labels" / f"{name}.txt", "1 0.5 0.5 0.25 0.2")
     text(root / "meta" / "train.txt", "00001.png")
     text(root / "meta" / "val.txt", "00002.png")

@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 
 import metrics
-from benchmark import datasets, stages
-from benchmark.experiment import MethodSettings, ScoreSettings
-from benchmark.store import Cell
-from metrics import pictures
+from benchmark import datasets
+from benchmark.engine import stages
+from benchmark.engine.cells import Cell
+from benchmark.engine.experiment import MethodSettings, ScoreSettings
+from metrics import images
 from metrics.errors import InputError
 from tests.faults.runs import command, finish, left_behind, one_error, results, start
 
@@ -94,7 +95,7 @@ def public() -> Iterator[Path]:
 
 
 @root_only
-@pytest.mark.parametrize("closed", ["output", "picture", "annotation", "folder", "experiment", "fused"])
+@pytest.mark.parametrize("closed", ["output", "image", "annotation", "folder", "experiment", "fused"])
 def test_no_permission(closed: str, scenes: Path, public: Path, call: Callable) -> None:
     data, out = shutil.copytree(scenes, public / "data"), public / "open" / "out"
     data.chmod(0o755)
@@ -109,7 +110,7 @@ def test_no_permission(closed: str, scenes: Path, public: Path, call: Callable) 
         shutil.rmtree(out)
     shut = {
         "output": out.parent,
-        "picture": data / "M3FD/Vis/00003.png",
+        "image": data / "M3FD/Vis/00003.png",
         "annotation": data / "M3FD/Annotation/00003.xml",
         "folder": data / "M3FD/Ir",
         "experiment": public / "mine.toml",
@@ -134,7 +135,7 @@ Change = Callable[[Path, Path, Path], None]
 
 
 def replace_source(source: Path, fused: Path, table: Path) -> None:
-    pictures.write(source, 255 - pictures.read(source))
+    images.write(source, 255 - images.read(source))
 
 
 def delete_fused(source: Path, fused: Path, table: Path) -> None:
@@ -160,7 +161,7 @@ def test_files_changed_between_runs(change: Change, scenes: Path, tmp_path: Path
     status, complaints = call(command(data, out, "score", methods=("average",)))
     if change is delete_fused:
         assert status == 2
-        assert "every pair needs its fused picture" in one_error(complaints)
+        assert "every pair needs its fused image" in one_error(complaints)
     if change is truncate_fused:
         assert status == 2
         assert "delete it: the next run fuses it anew" in one_error(complaints)
@@ -189,7 +190,7 @@ def test_a_source_that_changes_under_a_stage(stage: str, scenes: Path, tmp_path:
         fused()
     path = pairs[3].infrared
     before = path.read_bytes()
-    pictures.write(path, 255 - pictures.read(path))
+    images.write(path, 255 - images.read(path))
     with pytest.raises(InputError, match=f"{path.name} changed while the run was at work"):
         fused() if stage == "fuse" else scored()
     path.write_bytes(before)
@@ -204,7 +205,7 @@ def test_a_source_that_changes_under_a_stage(stage: str, scenes: Path, tmp_path:
     pd.testing.assert_frame_equal(expected, stages.read_scores(score, pairs))
 
 
-def test_a_fused_picture_that_changes_while_it_is_scored(
+def test_a_fused_image_that_changes_while_it_is_scored(
     scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pairs = datasets.load("m3fd", scenes / "M3FD").test
@@ -214,7 +215,7 @@ def test_a_fused_picture_that_changes_while_it_is_scored(
     before, evaluate = path.read_bytes(), metrics.evaluate_triples
 
     def meddling(*given: object, **options: object) -> Iterator[dict[str, float]]:
-        pictures.write(path, 255 - pictures.read(path))
+        images.write(path, 255 - images.read(path))
         yield from evaluate(*given, **options)
 
     monkeypatch.setattr("metrics.evaluate_triples", meddling)
@@ -229,24 +230,24 @@ def test_a_fused_picture_that_changes_while_it_is_scored(
     pd.testing.assert_frame_equal(found, stages.read_scores(expected, pairs))
 
 
-def test_a_folder_s_picture_that_changes_while_it_is_taken_over(scenes: Path, tmp_path: Path) -> None:
+def test_a_folder_s_image_that_changes_while_it_is_taken_over(scenes: Path, tmp_path: Path) -> None:
     pairs = datasets.load("m3fd", scenes / "M3FD").test
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     for pair in pairs:
-        pictures.write(theirs / f"{pair.name}.png", pictures.grey(pictures.read(pair.visible)))
+        images.write(theirs / f"{pair.name}.png", images.grey(images.read(pair.visible)))
     cell, settings = Cell(tmp_path / "out", "M3FD", "Theirs", "fuse"), MethodSettings("folder", weights=str(theirs))
     path = theirs / f"{pairs[1].name}.png"
 
     def meddling(done: int, of: int) -> None:
         if done == 1:
-            pictures.write(path, 255 - pictures.read(path))
+            images.write(path, 255 - images.read(path))
 
     with pytest.raises(InputError, match=f"{path.name} changed while the run was at work"):
         stages.fuse("m3fd", pairs, settings, cell, workers=1, progress=meddling)
     assert not (cell.folder / path.name).exists()
     stages.fuse("m3fd", pairs, settings, cell, workers=1)
-    assert (pictures.read(cell.folder / path.name) == pictures.read(path)).all()
+    assert (images.read(cell.folder / path.name) == images.read(path)).all()
 
 
 def test_a_worker_whose_code_is_another_refuses(scenes: Path, tmp_path: Path) -> None:
@@ -258,17 +259,17 @@ def test_a_worker_whose_code_is_another_refuses(scenes: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("table", ["1", "2"])
-def test_a_table_of_other_pictures_says_so(table: str, scenes: Path, tmp_path: Path, call: Callable) -> None:
-    """Its fingerprint would be that of the new pictures, its numbers those of the old ones."""
+def test_a_table_of_other_images_says_so(table: str, scenes: Path, tmp_path: Path, call: Callable) -> None:
+    """Its fingerprint would be that of the new images, its numbers those of the old ones."""
     data, out = shutil.copytree(scenes, tmp_path / "data"), tmp_path / "out"
     assert call(command(data, out, methods=("average",)))[0] == 0
     path = sorted((data / "M3FD/Vis").glob("*.png"))[-1]
-    pictures.write(path, 255 - pictures.read(path))
+    images.write(path, 255 - images.read(path))
     if table == "2":  # fused anew, but not scored
         assert call(command(data, out, "fuse", methods=("average",)))[0] == 0
     status, complaints = call(command(data, out, "table", methods=("average",)))
     assert status == 2
-    assert "scored on other pictures than are here now; run score again" in one_error(complaints)
+    assert "scored on other images than are here now; run score again" in one_error(complaints)
     assert call(command(data, out, methods=("average",))) == (0, [])
 
 
@@ -291,16 +292,16 @@ def waiting(scenes: Path, tmp_path: Path) -> list[str]:
     names = (data / "test.txt").read_text().split()[:2]
     (data / "test.txt").write_text("\n".join(names))
     for odd, name in enumerate(names):
-        picture = np.zeros((96, 128), np.uint8)
-        picture[::2] = np.arange(128)
-        picture[0, 0] = odd
-        pictures.write(data / "Ir" / f"{name}.png", picture)
+        image = np.zeros((96, 128), np.uint8)
+        image[::2] = np.arange(128)
+        image[0, 0] = odd
+        images.write(data / "Ir" / f"{name}.png", image)
     (tmp_path / "waiting.py").write_text(WAITING.format(go=str(tmp_path / "go")))
     return command(data.parent, tmp_path / "out", methods=(f"{tmp_path}/waiting.py:Waiting",))
 
 
 def at_work(line: list[str], out: Path) -> "subprocess.Popen[str]":
-    """Start a command and wait for its first fused picture."""
+    """Start a command and wait for its first fused image."""
     process = start(line)
     for _ in range(3000):
         if any(out.rglob("*.png")):
@@ -358,6 +359,6 @@ def test_a_link_in_the_way_is_replaced_not_followed(tmp_path: Path) -> None:
     victim.write_bytes(b"mine")
     link = tmp_path / "fused.png"
     link.symlink_to(victim)
-    pictures.write(link, np.zeros((8, 8), np.uint8))
+    images.write(link, np.zeros((8, 8), np.uint8))
     assert victim.read_bytes() == b"mine"
     assert not link.is_symlink()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from benchmark.store import MANIFEST, Manifest
+from benchmark.engine.cells import MANIFEST, Manifest
 from tests.faults.runs import command, left_behind, results, start
 
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from benchmark.datasets import synthetic
-from benchmark.store import MANIFEST, Manifest
+from benchmark.engine.cells import MANIFEST, Manifest
+from benchmark.synthetic import layouts as synthetic
 from tests.faults.runs import SCRIPT, left_behind, start
 
 EXPERIMENT = """
@@ -126,7 +126,7 @@ def progress(out: Path, watched: str) -> int:
 
 
 def made(out: Path) -> dict[str, bytes]:
-    """Return what the commands are for: tables, models, what was found, and the figures as pictures."""
+    """Return what the commands are for: tables, models, what was found, and the figures as images."""
     found = [*out.glob("*.csv"), *out.rglob("model.safetensors"), *out.rglob("detections.json"), *out.rglob("*.png")]
     return {str(path.relative_to(out)): path.read_bytes() for path in found}
 

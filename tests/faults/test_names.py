@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 import metrics
-from benchmark import stages, tables
 from benchmark.datasets.base import Pair
-from benchmark.experiment import ScoreSettings
-from benchmark.store import Cell
-from metrics import pictures
+from benchmark.engine import stages
+from benchmark.engine.cells import Cell
+from benchmark.engine.experiment import ScoreSettings
+from benchmark.tables import metric_table as tables
+from metrics import images
 from metrics.errors import InputError, plain
 from tests.faults.runs import command, one_error, results
 
@@ -131,7 +132,7 @@ def test_scores_of_odd_names_come_back(tmp_path: Path) -> None:
     cell, pairs = Cell(tmp_path, "M3FD", "x", "score"), []
     noise = np.random.default_rng(0).integers(0, 256, (48, 56), dtype=np.uint8)
     for name in FILES:
-        pictures.write(fused / f"{name}.png", noise)
+        images.write(fused / f"{name}.png", noise)
         pairs.append(Pair(name, fused / f"{name}.png", fused / f"{name}.png"))
     stages.score(pairs, fused, ScoreSettings(), cell, workers=1)
     assert stages.read_scores(cell, pairs).index.tolist() == sorted(FILES)

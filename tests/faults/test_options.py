@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from benchmark import datasets, parts
-from benchmark.datasets import synthetic
-from benchmark.experiment import DatasetSettings
+from benchmark import datasets
+from benchmark.engine import parts
+from benchmark.engine.experiment import DatasetSettings
+from benchmark.synthetic import layouts as synthetic
 from metrics.errors import InputError
 from tests.faults.cases import time_limit
 from tests.faults.runs import one_error

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import metrics
-from benchmark import experiment, stages
 from benchmark.datasets.base import Pair
-from benchmark.store import MANIFEST, Cell
+from benchmark.engine import experiment, stages
+from benchmark.engine.cells import MANIFEST, Cell
 from metrics.errors import InputError
 from tests.faults.cases import answer, damaged, fuzz
 

@@ -13,15 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import metrics
-from benchmark import paper, record, report, rows, tables
+from benchmark import report
 from benchmark.datasets.base import Pair
-from benchmark.detection import rows as detection_rows
-from benchmark.detection import table as table3
 from benchmark.detection.settings import DetectionSettings
-from benchmark.experiment import Experiment, MethodSettings, ScoreSettings
-from benchmark.report import csv_files
-from benchmark.store import MANIFEST, Cell
-from metrics import pictures
+from benchmark.engine import run_record as record
+from benchmark.engine.cells import MANIFEST, Cell
+from benchmark.engine.experiment import Experiment, MethodSettings, ScoreSettings
+from benchmark.tables import csv_files, detection_rows, paper
+from benchmark.tables import detection_table as table3
+from benchmark.tables import metric_rows as rows
+from benchmark.tables import metric_table as tables
+from metrics import images
 from metrics.errors import InputError
 from tests.faults.cases import answer, damaged, fuzz
 from tests.faults.runs import SCRIPT, one_error
@@ -42,7 +44,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in NAMES:
         paths = [folder / f"{name}_{band}.png" for band in ("ir", "vi")]
         for path in paths:
-            pictures.write(path, generator.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8))
+            images.write(path, generator.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8))
         pairs.append(Pair(name, *paths))
     found = record.Part("m3fd", "M3FD", ("People",), tuple(pairs), "all of it", "f" * 64)
     labels = ("Average", OURS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.store import MANIFEST, Cell
+from benchmark.engine.cells import MANIFEST, Cell
 from metrics.errors import InputError
 from tests.faults.runs import command, one_error, results
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from benchmark.datasets.base import Pair
-from benchmark.detection import stage
-from benchmark.detection.found import Detections
-from metrics import pictures
+from benchmark.detection.detections import Detections
+from benchmark.engine import detection_stages as stage
+from metrics import images
 from metrics.errors import InputError
 from moefusion.files import appended, save_tensors, written
 from moefusion.journal import Journal, kept_rows
@@ -127,16 +127,16 @@ def test_what_was_found_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("grey", [True, False])
-def test_a_fused_picture_of_another_size_is_refused(grey: bool, tmp_path: Path) -> None:
+def test_a_fused_image_of_another_size_is_refused(grey: bool, tmp_path: Path) -> None:
     """Its boxes would be elsewhere."""
-    pictures.write(tmp_path / "source.png", np.zeros((96, 128), np.uint8))
+    images.write(tmp_path / "source.png", np.zeros((96, 128), np.uint8))
     pair = Pair("a", tmp_path / "source.png", tmp_path / "source.png")
-    with pytest.raises(InputError, match="a.png is not there; every pair needs its fused picture"):
+    with pytest.raises(InputError, match="a.png is not there; every pair needs its fused image"):
         stage.fused([pair], tmp_path, grey=grey)
-    pictures.write(tmp_path / "a.png", np.zeros((48, 64), np.uint8))
+    images.write(tmp_path / "a.png", np.zeros((48, 64), np.uint8))
     with pytest.raises(InputError, match=r"a.png is 64x48 but its sources are 128x96; .* delete it"):
         stage.fused([pair], tmp_path, grey=grey)
-    pictures.write(tmp_path / "a.png", np.zeros((96, 128), np.uint8))
+    images.write(tmp_path / "a.png", np.zeros((96, 128), np.uint8))
     assert [example.name for example in stage.fused([pair], tmp_path, grey=grey)] == ["a"]
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from methods.base import Method
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 Record = tuple[bytes, bytes]
 HEADER: Record = (b"", b"\x08\x01\x1a\x02\x08\x01")  # one shard, little-endian, version 1
@@ -119,21 +119,24 @@ DAMAGE = ("truncated", "empty", "missing", "unknown", "shape", "no tensor", "lis
 
 
 def compare(
-    method: Method, shared: Path, file: str, drawn: Callable[[NDArray[np.float32], Picture], Picture] | None = None
+    method: Method,
+    shared: Path,
+    file: str,
+    drawn: Callable[[NDArray[np.float32], ImageArray], ImageArray] | None = None,
 ) -> None:
-    """Assert that a method gives a golden output: raw within its `atol`, its picture as shared/golden/README.md says.
+    """Assert that a method gives a golden output: raw within its `atol`, its image as shared/golden/README.md says.
 
     Args:
         method: Ready to fuse.
         shared: Folder of golden outputs.
         file: The case.
-        drawn: Gives the picture from the raw output and the visible picture; None is the method's own.
+        drawn: Gives the image from the raw output and the visible image; None is the method's own.
     """
     case = next(case for case in json.loads((shared / "golden" / "index.json").read_text()) if case["file"] == file)
     with np.load(shared / "golden" / file) as golden:
         raw = method.raw(golden["ir"], golden["vis"])
         np.testing.assert_allclose(raw, golden["raw"], rtol=0, atol=case["atol"])
-        picture = drawn(raw, golden["vis"]) if drawn else method.picture(raw)
-        difference = np.abs(picture.astype(int) - golden["picture"])
+        image = drawn(raw, golden["vis"]) if drawn else method.image(raw)
+        difference = np.abs(image.astype(int) - golden["image"])
     assert difference.max() <= 1
     assert np.mean(difference > 0) <= 0.001

@@ -14,7 +14,7 @@ from torch import Tensor
 from methods import weights
 from methods.auif import AUIF, Decoder, Encoder
 from metrics.errors import InputError
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 FILES = {"base": "TCSVT_Encoder_Base.model", "detail": "TCSVT_Encoder_Detail.model", "decoder": "TCSVT_Decoder.model"}
 State = dict[str, Tensor]
@@ -51,7 +51,7 @@ def write(folder: Path, parts: Mapping[str, object]) -> Path:
     return folder
 
 
-def straightforward(parts: Mapping[str, State], infrared: Picture, visible: Picture) -> NDArray[np.float64]:
+def straightforward(parts: Mapping[str, State], infrared: ImageArray, visible: ImageArray) -> NDArray[np.float64]:
     """Fuse as the original does: band after band, 64 channels in every iteration, in the weights' precision."""
     kind = parts["base"]["conv1.0.kernel"].dtype
 
@@ -63,14 +63,14 @@ def straightforward(parts: Mapping[str, State], infrared: Picture, visible: Pict
     def padded(maps: Tensor, size: int) -> Tensor:
         return F.pad(maps, (size,) * 4, mode="reflect")
 
-    def encoded(state: State, prefix: str, picture: Tensor, maps: Tensor) -> Tensor:
+    def encoded(state: State, prefix: str, image: Tensor, maps: Tensor) -> Tensor:
         for layer in range(10):
             name = f"{prefix}.{layer}"
             kernel = state[f"{name}.kernel"]
             steps = F.conv2d(padded(maps, 1), kernel)
             steps = F.conv2d(padded(steps, 1), kernel.rot90(2, (2, 3)).transpose(0, 1))
             steps = F.prelu(norm(steps, state, f"{name}.rest.0"), state[f"{name}.rest.1.weight"])
-            maps = maps - state[f"{name}.eta"] * (steps - state[f"{name}.theta"] * (picture - maps))
+            maps = maps - state[f"{name}.eta"] * (steps - state[f"{name}.theta"] * (image - maps))
         return maps
 
     blur = torch.full((1, 1, 11, 11), 1 / 121, dtype=kind)
@@ -78,17 +78,17 @@ def straightforward(parts: Mapping[str, State], infrared: Picture, visible: Pict
     laplacian[0, 0, 9, 9] = -360
     total = torch.zeros((1, 1, *infrared.shape), dtype=kind)
     for band in (infrared, visible):
-        picture = torch.from_numpy(band)[None, None].to(kind) / 255
-        total += encoded(parts["base"], "conv1", picture, F.conv2d(padded(picture, 5), blur))
-        total += encoded(parts["detail"], "conv2", picture, F.conv2d(padded(picture, 9), laplacian / 720))
+        image = torch.from_numpy(band)[None, None].to(kind) / 255
+        total += encoded(parts["base"], "conv1", image, F.conv2d(padded(image, 5), blur))
+        total += encoded(parts["detail"], "conv2", image, F.conv2d(padded(image, 9), laplacian / 720))
     decoder = parts["decoder"]
     fused = norm(F.conv2d(padded(total, 1), decoder["decoder.1.weight"]), decoder, "decoder.2")
     result: NDArray[np.float64] = torch.sigmoid(fused)[0, 0].numpy()
     return result
 
 
-def pictures(height: int, width: int) -> tuple[Picture, Picture]:
-    """Two random pictures."""
+def images(height: int, width: int) -> tuple[ImageArray, ImageArray]:
+    """Two random images."""
     infrared, visible = np.random.default_rng(height * width).integers(0, 256, (2, height, width), dtype=np.uint8)
     return infrared, visible
 
@@ -111,7 +111,7 @@ def test_names_shapes_and_parameters() -> None:
 @pytest.mark.parametrize("size", [(10, 10), (37, 53), (64, 11)])
 def test_agrees_with_the_originals_order_of_computation(tmp_path: Path, size: tuple[int, int]) -> None:
     parts = states()
-    infrared, visible = pictures(*size)
+    infrared, visible = images(*size)
     method = AUIF(weights=str(write(tmp_path, parts)), device="cpu")
     exact = {part: {name: value.double() for name, value in state.items()} for part, state in parts.items()}
     expected = straightforward(exact, infrared, visible)
@@ -123,8 +123,8 @@ def test_agrees_with_the_originals_order_of_computation(tmp_path: Path, size: tu
 
 
 @pytest.mark.parametrize("size", [(1, 1), (9, 40), (40, 3)])
-def test_small_pictures_are_padded_and_cropped(tmp_path: Path, size: tuple[int, int]) -> None:
-    infrared, visible = pictures(*size)
+def test_small_images_are_padded_and_cropped(tmp_path: Path, size: tuple[int, int]) -> None:
+    infrared, visible = images(*size)
     method = AUIF(weights=str(write(tmp_path, states())), device="cpu")
     extra = [(0, max(0, 10 - side)) for side in size]
     padded = method.fuse(np.pad(infrared, extra, mode="edge"), np.pad(visible, extra, mode="edge"))
@@ -184,6 +184,6 @@ def test_official_output(shared: Path, device: str) -> None:
     assert all(weights.official(method.files[file.name], file) for file in AUIF.record.files)
     assert method.settings()["official weights"] is True
     np.testing.assert_allclose(method.raw(case["ir"], case["vis"]), case["raw"], rtol=0, atol=1e-4)
-    difference = np.abs(method.fuse(case["ir"], case["vis"]).astype(int) - case["picture"])
+    difference = np.abs(method.fuse(case["ir"], case["vis"]).astype(int) - case["image"])
     assert difference.max() <= 1
     assert np.mean(difference > 0) <= 1e-3

@@ -1,4 +1,4 @@
-"""The methods without weights, on pictures small enough to work out by hand."""
+"""The methods without weights, on images small enough to work out by hand."""
 
 import numpy as np
 import pytest
@@ -41,13 +41,13 @@ def test_any_size_and_colour(name: str, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
-def test_fusing_a_picture_with_itself_gives_it_back(name: str) -> None:
-    picture = np.random.default_rng(6).integers(0, 256, (65, 90), dtype=np.uint8)
-    np.testing.assert_array_equal(methods.create(name).fuse(picture, picture), picture)
+def test_fusing_a_image_with_itself_gives_it_back(name: str) -> None:
+    image = np.random.default_rng(6).integers(0, 256, (65, 90), dtype=np.uint8)
+    np.testing.assert_array_equal(methods.create(name).fuse(image, image), image)
 
 
 def test_laplacian_keeps_detail_that_the_average_halves() -> None:
-    """A fine texture in the visible picture only keeps its full contrast."""
+    """A fine texture in the visible image only keeps its full contrast."""
     texture = (128 + 40 * (-1.0) ** np.add.outer(np.arange(64), np.arange(64))).astype(np.uint8)
     flat = np.full((64, 64), 128, np.uint8)
     inside = (slice(8, -8), slice(8, -8))
@@ -57,11 +57,11 @@ def test_laplacian_keeps_detail_that_the_average_halves() -> None:
     assert laplacian.std() == pytest.approx(40, abs=0.5)
 
 
-def test_wrong_pictures_are_refused() -> None:
+def test_wrong_images_are_refused() -> None:
     method = methods.create("average")
     with pytest.raises(InputError, match="infrared is 2x2 but visible is 3x2"):
         method.fuse(INFRARED, np.zeros((2, 3), np.uint8))
-    with pytest.raises(InputError, match="visible picture: expected uint8 .* got uint16"):
+    with pytest.raises(InputError, match="visible image: expected uint8 .* got uint16"):
         method.fuse(INFRARED, VISIBLE.astype(np.uint16))
-    with pytest.raises(InputError, match=r"infrared picture: .* got uint8 \(2, 2, 4\)"):
+    with pytest.raises(InputError, match=r"infrared image: .* got uint8 \(2, 2, 4\)"):
         method.fuse(np.zeros((2, 2, 4), np.uint8), VISIBLE)

@@ -63,6 +63,6 @@ def test_tiles_agree_with_the_whole(side: int) -> None:
 
 
 def test_enlarged_repeats_the_last_row_and_column() -> None:
-    picture = torch.tensor([[[[1.0, 2.0, 3.0]]]])
-    assert enlarged(picture, 4)[0, 0].tolist() == [[1, 2, 3, 3]] * 4
-    assert enlarged(picture, 1).shape == picture.shape
+    image = torch.tensor([[[[1.0, 2.0, 3.0]]]])
+    assert enlarged(image, 4)[0, 0].tolist() == [[1, 2, 3, 3]] * 4
+    assert enlarged(image, 1).shape == image.shape

@@ -1,4 +1,4 @@
-"""DenseFuse: both code bases' networks, fusion rules and pictures."""
+"""DenseFuse: both code bases' networks, fusion rules and images."""
 
 import zipfile
 from pathlib import Path
@@ -76,8 +76,8 @@ def expected(
         kernel, bias = (state[f"{name}.conv2d.{part}"].double() for part in ("weight", "bias"))
         return F.conv2d(padded[None], kernel, bias)[0]
 
-    def encoded(picture: NDArray[np.uint8]) -> Tensor:
-        maps = layer("conv1", torch.from_numpy(picture)[None].double()).relu()
+    def encoded(image: NDArray[np.uint8]) -> Tensor:
+        maps = layer("conv1", torch.from_numpy(image)[None].double()).relu()
         for number in range(3):
             new = layer(f"DB1.denseblock.{number}.dense_conv", maps).relu()
             maps = torch.cat([maps, new] if variant == "pytorch" else [new, maps])
@@ -110,10 +110,10 @@ def test_official_names_and_shapes() -> None:
 @pytest.mark.parametrize("variant", DenseFuse.variants)
 @pytest.mark.parametrize("size", [(6, 7), (270, 5)])  # the higher one is fused in two tiles
 def test_network_and_fusion(folder: Path, state: State, variant: str, size: tuple[int, int]) -> None:
-    pictures = pair(*size)
+    images = pair(*size)
     method = DenseFuse(variant=variant, weights=str(folder), device="cpu")
-    reference = expected(state, *pictures, variant)
-    np.testing.assert_allclose(method.raw(*pictures), reference, rtol=0, atol=1e-4)
+    reference = expected(state, *images, variant)
+    np.testing.assert_allclose(method.raw(*images), reference, rtol=0, atol=1e-4)
     assert reference.min() == 0 if variant == "pytorch" else reference.min() < -0.01
     assert reference.max() > 0.01
 
@@ -126,15 +126,15 @@ def test_every_size(folder: Path, variant: str, size: tuple[int, int]) -> None:
     assert fused.shape == size
 
 
-def test_pictures(folder: Path) -> None:
+def test_images(folder: Path) -> None:
     raw = np.array([[-3.0, 0.9, 254.99, 400.0]], np.float32)
     clamped = DenseFuse(weights=str(folder), device="cpu")
-    np.testing.assert_array_equal(clamped.picture(raw), [[0, 0, 254, 255]])
+    np.testing.assert_array_equal(clamped.image(raw), [[0, 0, 254, 255]])
     stretched = DenseFuse(variant="tf-l1", weights=str(folder), device="cpu")
     # (x + 3) 255 / 403, rounded: 0, 2.47, 163.2, 255.
-    np.testing.assert_array_equal(stretched.picture(raw), [[0, 2, 163, 255]])
-    np.testing.assert_array_equal(stretched.picture(np.array([[0, 7, 1020]], np.float32)), [[0, 2, 255]])  # 1.75
-    np.testing.assert_array_equal(stretched.picture(np.full((2, 2), 9, np.float32)), np.zeros((2, 2)))
+    np.testing.assert_array_equal(stretched.image(raw), [[0, 2, 163, 255]])
+    np.testing.assert_array_equal(stretched.image(np.array([[0, 7, 1020]], np.float32)), [[0, 2, 255]])  # 1.75
+    np.testing.assert_array_equal(stretched.image(np.full((2, 2), 9, np.float32)), np.zeros((2, 2)))
 
 
 def test_no_activity_is_no_trouble(tmp_path: Path, state: State) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from methods import weights
 from methods.didfuse import Decoder, DIDFuse, Encoder
 from metrics.errors import InputError
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 FILES = {"encoder": "Encoder_weight_IJCAI.pkl", "decoder": "Decoder_weight_IJCAI.pkl"}
 State = dict[str, Tensor]
@@ -38,7 +38,7 @@ def _write(folder: Path, parts: Mapping[str, object]) -> Path:
     return folder
 
 
-def _straightforward(parts: Mapping[str, State], infrared: Picture, visible: Picture) -> NDArray[np.float32]:
+def _straightforward(parts: Mapping[str, State], infrared: ImageArray, visible: ImageArray) -> NDArray[np.float32]:
     """Fuse as published: only the first and the last convolution reflect, the others pad with zeros."""
 
     def block(state: State, name: str, maps: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def _straightforward(parts: Mapping[str, State], infrared: Picture, visible: Pic
     return result
 
 
-def _pictures(height: int, width: int) -> tuple[Picture, Picture]:
+def _images(height: int, width: int) -> tuple[ImageArray, ImageArray]:
     infrared, visible = np.random.default_rng(height * width).integers(0, 256, (2, height, width), dtype=np.uint8)
     return infrared, visible
 
@@ -102,7 +102,7 @@ def test_names_shapes_and_parameters() -> None:
 @pytest.mark.parametrize("size", [(2, 2), (37, 53), (66, 9), (150, 7)])
 def test_agrees_with_the_published_computation(tmp_path: Path, size: tuple[int, int]) -> None:
     parts = _states()
-    infrared, visible = _pictures(*size)
+    infrared, visible = _images(*size)
     method = DIDFuse(weights=str(_write(tmp_path, parts)), device="cpu")
     expected = _straightforward(parts, infrared, visible)
     raw = method.raw(infrared, visible)
@@ -114,7 +114,7 @@ def test_agrees_with_the_published_computation(tmp_path: Path, size: tuple[int, 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 12), (12, 1)])
 def test_one_pixel_is_repeated_and_cropped(tmp_path: Path, size: tuple[int, int]) -> None:
-    infrared, visible = _pictures(*size)
+    infrared, visible = _images(*size)
     method = DIDFuse(weights=str(_write(tmp_path, _states())), device="cpu")
     extra = [(0, 2 - min(side, 2)) for side in size]
     padded = method.fuse(np.pad(infrared, extra, mode="edge"), np.pad(visible, extra, mode="edge"))
@@ -159,6 +159,6 @@ def test_official_output(shared: Path, device: str) -> None:
     assert all(weights.official(method.files[file.name], file) for file in DIDFuse.record.files)
     assert method.settings()["official weights"] is True
     np.testing.assert_allclose(method.raw(case["ir"], case["vis"]), case["raw"], rtol=0, atol=1e-5)
-    difference = np.abs(method.fuse(case["ir"], case["vis"]).astype(int) - case["picture"])
+    difference = np.abs(method.fuse(case["ir"], case["vis"]).astype(int) - case["image"])
     assert difference.max() <= 1
     assert np.mean(difference > 0) <= 1e-3

@@ -1,4 +1,4 @@
-"""Pictures that are fused already."""
+"""Images that are fused already."""
 
 from pathlib import Path
 
@@ -6,35 +6,35 @@ import numpy as np
 import pytest
 
 import methods
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError
 
 SOURCE = np.zeros((6, 8), np.uint8)
 FUSED = np.arange(48, dtype=np.uint8).reshape(6, 8)
 
 
-def test_pictures_are_found_by_data_set_and_name(tmp_path: Path) -> None:
+def test_images_are_found_by_data_set_and_name(tmp_path: Path) -> None:
     (tmp_path / "M3FD").mkdir()
-    pictures.write(tmp_path / "M3FD" / "00001.png", FUSED)
+    images.write(tmp_path / "M3FD" / "00001.png", FUSED)
     method = methods.create("folder", weights=tmp_path / "{dataset}")
     np.testing.assert_array_equal(method.fuse_named("M3FD", "00001", SOURCE, SOURCE), FUSED)
     assert method.inputs("M3FD", "00001") == (tmp_path / "M3FD" / "00001.png",)
 
 
 def test_colour_becomes_luma(tmp_path: Path) -> None:
-    pictures.write(tmp_path / "a.png", np.stack([FUSED] * 3, axis=2))
+    images.write(tmp_path / "a.png", np.stack([FUSED] * 3, axis=2))
     fused = methods.create("folder", weights=tmp_path).fuse_named("x", "a", SOURCE, SOURCE)
     np.testing.assert_array_equal(fused, FUSED)
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="needs the folder of fused pictures"):
+    with pytest.raises(InputError, match="needs the folder of fused images"):
         methods.create("folder")
     with pytest.raises(InputError, match="nowhere is not a folder"):
         methods.create("folder", weights=tmp_path / "nowhere").fuse_named("x", "a", SOURCE, SOURCE)
-    pictures.write(tmp_path / "a.png", FUSED[:5])
+    images.write(tmp_path / "a.png", FUSED[:5])
     method = methods.create("folder", weights=tmp_path)
-    with pytest.raises(InputError, match=r"has no picture named b \(of 1 there\)"):
+    with pytest.raises(InputError, match=r"has no image named b \(of 1 there\)"):
         method.fuse_named("x", "b", SOURCE, SOURCE)
     with pytest.raises(InputError, match="a.png is 8x5 but its sources are 8x6"):
         method.fuse_named("x", "a", SOURCE, SOURCE)

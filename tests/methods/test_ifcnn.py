@@ -10,8 +10,8 @@ from torch import Tensor
 from methods import weights
 from methods.ifcnn import IFCNN, IFCNNNetwork
 from metrics.errors import InputError
+from metrics.images import ImageArray
 from metrics.opencv import cv2
-from metrics.pictures import Picture
 
 FILES = {"max": "IFCNN-MAX.pth", "sum": "IFCNN-SUM.pth", "mean": "IFCNN-MEAN.pth", "max-script": "IFCNN-MAX.pth"}
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -35,7 +35,7 @@ def _write(folder: Path, state: object, name: str = "IFCNN-MAX.pth") -> str:
     return str(folder)
 
 
-def _straightforward(state: State, variant: str, infrared: Picture, visible: Picture) -> NDArray[np.float32]:
+def _straightforward(state: State, variant: str, infrared: ImageArray, visible: ImageArray) -> NDArray[np.float32]:
     """Fuse as published: three equal channels, replicate padding, no activation after the first convolution."""
 
     def block(maps: Tensor, name: str) -> Tensor:
@@ -46,10 +46,10 @@ def _straightforward(state: State, variant: str, infrared: Picture, visible: Pic
 
     features = []
     for band in (visible, infrared):
-        picture = torch.from_numpy(band).float().expand(1, 3, *band.shape) / 255
+        image = torch.from_numpy(band).float().expand(1, 3, *band.shape) / 255
         if variant != "max-script":
-            picture = (picture - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
-        maps = F.conv2d(F.pad(picture, (3,) * 4, mode="replicate"), state["conv1.weight"])
+            image = (image - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
+        maps = F.conv2d(F.pad(image, (3,) * 4, mode="replicate"), state["conv1.weight"])
         features.append(block(maps, "conv2"))
     both = torch.stack(features)
     fused = {"sum": both.sum(0), "mean": both.mean(0)}.get(variant, both.amax(0))
@@ -58,7 +58,7 @@ def _straightforward(state: State, variant: str, infrared: Picture, visible: Pic
     return result
 
 
-def _pictures(height: int, width: int) -> tuple[Picture, Picture]:
+def _images(height: int, width: int) -> tuple[ImageArray, ImageArray]:
     infrared, visible = np.random.default_rng(height * width).integers(0, 256, (2, height, width), dtype=np.uint8)
     return infrared, visible
 
@@ -78,7 +78,7 @@ def test_names_shapes_and_parameters() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 2), (37, 53), (66, 7), (130, 1)])
 def test_agrees_with_the_published_computation(tmp_path: Path, variant: str, size: tuple[int, int]) -> None:
     state = _state()
-    infrared, visible = _pictures(*size)
+    infrared, visible = _images(*size)
     method = IFCNN(variant=variant, weights=_write(tmp_path, state, FILES[variant]), device="cpu")
     raw = method.raw(infrared, visible)
     assert raw.shape == (3, *size)
@@ -90,7 +90,7 @@ def test_agrees_with_the_published_computation(tmp_path: Path, variant: str, siz
 def test_the_published_network_gives_the_same(tmp_path: Path) -> None:
     network = IFCNNNetwork(torch.maximum).eval()
     network.load_state_dict(_state())
-    infrared, visible = _pictures(12, 15)
+    infrared, visible = _images(12, 15)
     with torch.inference_mode():
         bands = [torch.from_numpy(band).float().expand(1, 3, -1, -1) / 255 for band in (infrared, visible)]
         expected = network(*bands)[0].numpy()
@@ -105,7 +105,7 @@ def test_the_published_network_gives_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variant", "scale", "offset"), [("max", DEVIATION, MEAN), ("max-script", (1, 1, 1), (0, 0, 0))]
 )
-def test_the_picture_is_denormalised_truncated_and_grey(
+def test_the_image_is_denormalised_truncated_and_grey(
     tmp_path: Path, variant: str, scale: tuple[float, ...], offset: tuple[float, ...]
 ) -> None:
     method = IFCNN(variant=variant, weights=_write(tmp_path, _state()), device="cpu")
@@ -114,17 +114,17 @@ def test_the_picture_is_denormalised_truncated_and_grey(
     raw = (levels / 255 - np.reshape(offset, (3, 1, 1))) / np.reshape(scale, (3, 1, 1))
     colour = np.clip(np.floor(levels), 0, 255).astype(np.uint8)
     expected = cv2.cvtColor(np.ascontiguousarray(colour.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY)
-    difference = np.abs(method.picture(raw.astype(np.float32)).astype(int) - expected)
+    difference = np.abs(method.image(raw.astype(np.float32)).astype(int) - expected)
     # OpenCV 4 rounds its weights to 14 bits, OpenCV 5 to 15.
     assert difference.max() <= 1
     assert np.mean(difference > 0) < 0.02
 
 
-def test_the_pictures_grey_weights(tmp_path: Path) -> None:
+def test_the_images_grey_weights(tmp_path: Path) -> None:
     # (9798 R + 19235 G + 3735 B + 16384) >> 15 for 200, 100, 50: 124; 254.99 is truncated to 254, not 255.
     method = IFCNN(variant="max-script", weights=_write(tmp_path, _state()), device="cpu")
     raw = np.array([[200.5, 254.99], [100.5, 254.99], [50.5, 254.99]], dtype=np.float32)[:, None] / np.float32(255)
-    assert method.picture(raw).tolist() == [[124, 254]]
+    assert method.image(raw).tolist() == [[124, 254]]
 
 
 class _Runs:
@@ -161,7 +161,7 @@ def test_official_output(shared: Path, variant: str, case: str, device: str) -> 
     golden = np.load(shared / "golden" / f"ifcnn_{case}_1.npz")
     method = IFCNN(variant=variant, weights=str(shared / "weights" / "ifcnn"), device=device)
     np.testing.assert_allclose(method.raw(golden["ir"], golden["vis"]), golden["raw"], rtol=0, atol=1e-4)
-    difference = np.abs(method.fuse(golden["ir"], golden["vis"]).astype(int) - golden["picture"])
+    difference = np.abs(method.fuse(golden["ir"], golden["vis"]).astype(int) - golden["image"])
     assert difference.max() <= 1
     assert np.mean(difference > 0) <= 1e-3
 

@@ -93,9 +93,9 @@ def test_parameters() -> None:
 
 @pytest.mark.parametrize("size", [(9, 7), (263, 3)])  # the higher one is decoded in two tiles
 def test_network(folder: Path, tensors: Tensors, size: tuple[int, int]) -> None:
-    pictures = pair(*size)
-    raw = PIAFusion(weights=str(folder), device="cpu").raw(*pictures)
-    np.testing.assert_allclose(raw, expected(tensors, *pictures), rtol=0, atol=1e-5)
+    images = pair(*size)
+    raw = PIAFusion(weights=str(folder), device="cpu").raw(*images)
+    np.testing.assert_allclose(raw, expected(tensors, *images), rtol=0, atol=1e-5)
     assert np.std(raw) > 0.01, "else the comparison says little"
 
 
@@ -114,13 +114,13 @@ def test_every_size(folder: Path, size: tuple[int, int]) -> None:
     assert fused.shape == size
 
 
-def test_grey_picture(folder: Path) -> None:
+def test_grey_image(folder: Path) -> None:
     raw = np.array([[0.0, 16 / 255, 0.5, 0.918, 1.0]], np.float32)
     # 1.164 (255 raw - 16): -18.6, 0, 129.8, 253.9, 278.2.
-    np.testing.assert_array_equal(PIAFusion(weights=str(folder), device="cpu").picture(raw), [[0, 0, 130, 254, 255]])
+    np.testing.assert_array_equal(PIAFusion(weights=str(folder), device="cpu").image(raw), [[0, 0, 130, 254, 255]])
 
 
-def test_colour_picture() -> None:
+def test_colour_image() -> None:
     raw = np.array([[0.5, 0.25]], np.float32)
     visible = np.array([[[200, 100, 50], [60, 60, 60]]], np.uint8)
     # Of (200, 100, 50): Cb - 128 = -36.75, Cr - 128 = 47.45; 1.164 (127.5 - 16) = 129.786;
@@ -129,11 +129,11 @@ def test_colour_picture() -> None:
     np.testing.assert_array_equal(recoloured(raw, visible), [[[206, 106, 56], [56, 56, 56]]])
 
 
-def test_grey_picture_is_the_colour_picture_without_colour(folder: Path) -> None:
+def test_grey_image_is_the_colour_image_without_colour(folder: Path) -> None:
     method = PIAFusion(weights=str(folder), device="cpu")
     visible = np.repeat(pair(20, 30)[0][:, :, None], 3, axis=2)
     raw = method.raw(visible[::-1].copy(), visible)
-    difference = recoloured(raw, visible).astype(int) - method.picture(raw)[:, :, None]
+    difference = recoloured(raw, visible).astype(int) - method.image(raw)[:, :, None]
     assert np.abs(difference).max() <= 1
     np.testing.assert_array_equal(raw, method.raw(visible[::-1, :, 0].copy(), visible[:, :, 0].copy()))
 
@@ -163,6 +163,4 @@ def test_authors_code(shared: Path, device: str) -> None:
     """The authors' program with weights that stand in for theirs."""
     method = PIAFusion(weights=str(shared / "weights" / "piafusion_synthetic"), device=device)
     compare(method, shared, "piafusion_synthetic_TNO_05.npz", recoloured)
-    compare(
-        method, shared, "piafusion_synthetic_TNO_05.npz", lambda raw, _: np.stack([method.picture(raw)] * 3, axis=2)
-    )
+    compare(method, shared, "piafusion_synthetic_TNO_05.npz", lambda raw, _: np.stack([method.image(raw)] * 3, axis=2))

@@ -23,7 +23,7 @@ class Darker(Method):
 class NotAMethod:
     pass
 """
-PICTURE = np.full((4, 5), 7, np.uint8)
+IMAGE = np.full((4, 5), 7, np.uint8)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_unknown_names_list_the_known() -> None:
 
 def test_a_class_in_a_file(own: Path) -> None:
     method = methods.create(f"{own}:Darker")
-    assert method.fuse(PICTURE, PICTURE + 1).tolist() == PICTURE.tolist()
+    assert method.fuse(IMAGE, IMAGE + 1).tolist() == IMAGE.tolist()
     assert own in method.code()
 
 
@@ -82,7 +82,7 @@ def test_two_files_of_one_name_stay_apart(tmp_path: Path) -> None:
             "    def forward(self, infrared, visible):\n"
             f"        return infrared * 0 + {level}\n"
         )
-    found = [methods.create(f"{tmp_path / folder}/method.py:Flat").fuse(PICTURE, PICTURE)[0, 0] for folder in "ab"]
+    found = [methods.create(f"{tmp_path / folder}/method.py:Flat").fuse(IMAGE, IMAGE)[0, 0] for folder in "ab"]
     assert found == [10, 20]
 
 
@@ -109,7 +109,7 @@ def test_a_method_that_gives_the_wrong_size_is_told_so(tmp_path: Path) -> None:
         "        return infrared[::2]\n"
     )
     with pytest.raises(InputError, match=r"Half gave uint8 \(2, 5\); expected uint8 \(4, 5\)"):
-        methods.create(f"{path}:Half").fuse(PICTURE, PICTURE)
+        methods.create(f"{path}:Half").fuse(IMAGE, IMAGE)
 
 
 def test_a_method_that_gives_no_numbers_is_told_so(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_method_that_gives_no_numbers_is_told_so(tmp_path: Path) -> None:
         "        return infrared * float('nan')\n"
     )
     with pytest.raises(InputError, match="Nothing gave numbers that are not finite"):
-        methods.create(f"{path}:Nothing").fuse(PICTURE, PICTURE)
+        methods.create(f"{path}:Nothing").fuse(IMAGE, IMAGE)
 
 
 def test_a_file_that_changes_is_another_method(own: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_file_that_changes_is_another_method(own: Path) -> None:
     assert methods.code_digest(before) == known
     after = methods.find(f"{own}:Darker")
     assert methods.code_digest(after) != known
-    pair = PICTURE, PICTURE + 1
+    pair = IMAGE, IMAGE + 1
     assert [method().fuse(*pair)[0, 0] for method in (before, after)] == [7, 8]
     own.write_text(OWN)
     assert methods.code_digest(methods.find(f"{own}:Darker")) == known

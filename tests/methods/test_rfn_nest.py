@@ -1,4 +1,4 @@
-"""RFN-Nest: the nest, the residual fusion, and the pieces that large pictures are fused in."""
+"""RFN-Nest: the nest, the residual fusion, and the pieces that large images are fused in."""
 
 import hashlib
 import shutil
@@ -78,8 +78,8 @@ def expected(states: dict[str, State], infrared: NDArray[np.uint8], visible: NDA
         missing = [(0, like.shape[axis] - large.shape[axis]) for axis in (1, 2)]
         return torch.from_numpy(np.pad(large, [(0, 0), *missing], mode="reflect"))
 
-    def encoded(picture: NDArray[np.uint8]) -> list[Tensor]:
-        maps = [block("DB1_0", layer("conv0", torch.from_numpy(picture)[None].double()))]
+    def encoded(image: NDArray[np.uint8]) -> list[Tensor]:
+        maps = [block("DB1_0", layer("conv0", torch.from_numpy(image)[None].double()))]
         for scale in (2, 3, 4):
             maps.append(block(f"DB{scale}_0", halved(maps[-1])))
         return maps
@@ -153,9 +153,9 @@ def test_parameters(method: RFNNest) -> None:
 
 @pytest.mark.parametrize("size", [(16, 16), (23, 29)])
 def test_network(method: RFNNest, states: dict[str, State], size: tuple[int, int]) -> None:
-    pictures = pair(*size)
-    reference = expected(states, *pictures)
-    np.testing.assert_allclose(method.raw(*pictures), reference, rtol=0, atol=1e-2)
+    images = pair(*size)
+    reference = expected(states, *images)
+    np.testing.assert_allclose(method.raw(*images), reference, rtol=0, atol=1e-2)
     assert reference.max() > 10, "else the comparison says little"
 
 
@@ -199,11 +199,11 @@ def test_pieces_are_fused_alone(method: RFNNest) -> None:
     np.testing.assert_allclose(raw[:7, :255], corner[:7, :255], rtol=0, atol=1e-2)
 
 
-def test_picture(method: RFNNest) -> None:
+def test_image(method: RFNNest) -> None:
     raw = np.array([[10.0, 11.0, 138.0, 265.99, 266.0]], np.float32)
     # (x - 10) 255 / 256, truncated: 0, 0.996, 127.5, 254.99; the span of 256 swallows 1e-5 in float32.
-    np.testing.assert_array_equal(method.picture(raw), [[0, 0, 127, 254, 255]])
-    np.testing.assert_array_equal(method.picture(np.full((2, 3), 7, np.float32)), np.zeros((2, 3)))
+    np.testing.assert_array_equal(method.image(raw), [[0, 0, 127, 254, 255]])
+    np.testing.assert_array_equal(method.image(np.full((2, 3), 7, np.float32)), np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize(("file", "kind"), [*((CODER, kind) for kind in DAMAGE), (FUSION, "shape"), (FUSION, "list")])

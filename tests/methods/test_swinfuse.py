@@ -1,4 +1,4 @@
-"""SwinFuse: the network as its code runs it, its tiles, and its picture."""
+"""SwinFuse: the network as its code runs it, its tiles, and its image."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch import Tensor
 import methods.swinfuse
 from methods.swinfuse import SwinFuse, SwinFuseNetwork
 from metrics.errors import InputError
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 from tests.methods.checkpoints import DAMAGE, compare, damage
 
 HEADS = {"EN1_0": 1, "EN2_0": 2, "EN3_0": 4}
@@ -39,7 +39,7 @@ def path(tmp_path: Path, state: State) -> Path:
     return tmp_path / NAME
 
 
-def pair(height: int, width: int) -> tuple[Picture, Picture]:
+def pair(height: int, width: int) -> tuple[ImageArray, ImageArray]:
     infrared, visible = np.random.default_rng(height).integers(0, 256, (2, height, width), dtype=np.uint8)
     return infrared, visible
 
@@ -78,7 +78,7 @@ def encoded(state: State, tile: Tensor) -> Tensor:
     return norm("norm", tokens).permute(2, 0, 1)
 
 
-def expected(state: State, infrared: Picture, visible: Picture, tile: int) -> NDArray[np.float64]:
+def expected(state: State, infrared: ImageArray, visible: ImageArray, tile: int) -> NDArray[np.float64]:
     """The published fusion in float64: whole tiles, their remainder filled with 0 after the scaling."""
     height, width = infrared.shape
     extra = (0, -width % tile, 0, -height % tile)
@@ -133,12 +133,12 @@ def test_agrees_with_the_published_computation(
 ) -> None:
     monkeypatch.setattr(methods.swinfuse, "_TILE", 14)
     monkeypatch.setattr(methods.swinfuse, "_AT_ONCE", 3)
-    pictures = pair(*size)
+    images = pair(*size)
     method = SwinFuse(weights=str(path), device="cpu")
-    reference = expected(state, *pictures, tile=14)
-    np.testing.assert_allclose(method.raw(*pictures), reference, rtol=0, atol=2e-3)
+    reference = expected(state, *images, tile=14)
+    np.testing.assert_allclose(method.raw(*images), reference, rtol=0, atol=2e-3)
     assert size == (1, 1) or np.ptp(reference) > 1
-    fused = method.fuse(*pictures)
+    fused = method.fuse(*images)
     assert fused.dtype == np.uint8
     assert fused.shape == size
 
@@ -152,7 +152,7 @@ def test_a_tile_does_not_see_the_next(path: Path) -> None:
 
 
 def test_the_shifted_window_mask() -> None:
-    # Swin's: windows of a grid shifted by 3, rolled over the picture's end, where far pixels meet in a window.
+    # Swin's: windows of a grid shifted by 3, rolled over the image's end, where far pixels meet in a window.
     rolled = torch.arange(224**2).view(224, 224).roll((-3, -3), (0, 1))
     windows = rolled.unfold(0, 7, 7).unfold(1, 7, 7).reshape(1024, 49)
     rows, columns = windows // 224, windows % 224
@@ -165,18 +165,18 @@ def test_the_shifted_window_mask() -> None:
     assert all(torch.equal(mask, expected_mask) for mask in masks)
 
 
-def test_picture_is_stretched_and_cut_off(path: Path) -> None:
+def test_image_is_stretched_and_cut_off(path: Path) -> None:
     method = SwinFuse(weights=str(path), device="cpu")
     # (x - 20) / (120 - 20) * 255: 0, 127.5, 254.9, 255.
-    assert method.picture(np.array([[20, 70, 119.96, 120]], dtype=np.float32)).tolist() == [[0, 127, 254, 255]]
-    assert method.picture(np.full((2, 3), 80, dtype=np.float32)).tolist() == [[0] * 3] * 2
+    assert method.image(np.array([[20, 70, 119.96, 120]], dtype=np.float32)).tolist() == [[0, 127, 254, 255]]
+    assert method.image(np.full((2, 3), 80, dtype=np.float32)).tolist() == [[0] * 3] * 2
 
 
 def test_a_file_with_every_table_gives_the_same(path: Path, state: State, tmp_path: Path) -> None:
     whole = tmp_path / "whole.model"
     torch.save(SwinFuseNetwork().state_dict() | state, whole)
-    pictures = pair(12, 15)
-    ours, theirs = (SwinFuse(weights=str(file), device="cpu").raw(*pictures) for file in (path, whole))
+    images = pair(12, 15)
+    ours, theirs = (SwinFuse(weights=str(file), device="cpu").raw(*images) for file in (path, whole))
     np.testing.assert_array_equal(ours, theirs)
 
 

@@ -1,4 +1,4 @@
-"""TarDAL: the generator, its two ways of normalising, and its picture."""
+"""TarDAL: the generator, its two ways of normalising, and its image."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from methods import weights
 from methods.tardal import TarDAL, TarDALGenerator
 from metrics.errors import InputError
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 from tests.methods.checkpoints import DAMAGE, compare, damage
 
 FILES = {"dt": "tardal.pt", "tt": "tardal+.pt", "ct": "tardal++.pt"}
@@ -32,7 +32,7 @@ State = dict[str, Tensor]
 
 @pytest.fixture(scope="module")
 def state() -> State:
-    """Weights whose normalisation does something, the more so for statistics that are not the pictures' own."""
+    """Weights whose normalisation does something, the more so for statistics that are not the images' own."""
     torch.manual_seed(1)
     state = TarDALGenerator().state_dict()
     for name, tensor in state.items():
@@ -50,12 +50,12 @@ def folder(tmp_path: Path, state: State) -> Path:
     return tmp_path
 
 
-def pair(height: int, width: int) -> tuple[Picture, Picture]:
+def pair(height: int, width: int) -> tuple[ImageArray, ImageArray]:
     infrared, visible = np.random.default_rng(height).integers(0, 256, (2, height, width), dtype=np.uint8)
     return infrared, visible
 
 
-def expected(state: State, infrared: Picture, visible: Picture, *, batch: bool) -> NDArray[np.float64]:
+def expected(state: State, infrared: ImageArray, visible: ImageArray, *, batch: bool) -> NDArray[np.float64]:
     """The published generator, layer by layer, in float64."""
     numbers = {name: tensor.double() for name, tensor in state.items()}
 
@@ -92,16 +92,16 @@ def test_official_names_shapes_and_parameters() -> None:
 @pytest.mark.parametrize("variant", TarDAL.variants)
 @pytest.mark.parametrize("size", [(37, 53), (1, 2), (3, 3)])
 def test_agrees_with_the_published_computation(folder: Path, state: State, variant: str, size: tuple[int, int]) -> None:
-    pictures = pair(*size)
+    images = pair(*size)
     method = TarDAL(variant=variant, weights=str(folder), device="cpu")
     own = {**state, "fuse.3.0.bias": torch.tensor([list(FILES).index(variant) / 10])}
-    reference = expected(own, *pictures, batch=variant == "dt")
-    raw = method.raw(*pictures)
+    reference = expected(own, *images, batch=variant == "dt")
+    raw = method.raw(*images)
     np.testing.assert_allclose(raw, reference, rtol=0, atol=1e-5)
-    assert np.abs(reference - expected(own, *pictures, batch=variant != "dt")).max() > 1e-3
+    assert np.abs(reference - expected(own, *images, batch=variant != "dt")).max() > 1e-3
     # The same again: batch statistics leave nothing behind.
-    np.testing.assert_array_equal(method.raw(*pictures), raw)
-    fused = method.fuse(*pictures)
+    np.testing.assert_array_equal(method.raw(*images), raw)
+    fused = method.fuse(*images)
     assert fused.dtype == np.uint8
     assert fused.shape == size
 
@@ -112,18 +112,18 @@ def test_one_pixel(folder: Path, variant: str) -> None:
     assert fused.shape == (1, 1)
 
 
-def test_picture_is_clipped_and_rounded_half_to_even(folder: Path) -> None:
+def test_image_is_clipped_and_rounded_half_to_even(folder: Path) -> None:
     # 0.5 * 255 = 127.5 -> 128; 2.5 / 255 * 255 = 2.5 -> 2.
     raw = np.array([[-0.9, 0.5, 2.5 / 255, 0.999, 1.7]], dtype=np.float32)
-    assert TarDAL(weights=str(folder), device="cpu").picture(raw).tolist() == [[0, 128, 2, 255, 255]]
+    assert TarDAL(weights=str(folder), device="cpu").image(raw).tolist() == [[0, 128, 2, 255, 255]]
 
 
 def test_weights_of_version_1_are_the_same(folder: Path, state: State, tmp_path: Path) -> None:
     newer = tmp_path / "tardal-dt.pth"
     torch.save({**state, "fuse.3.0.bias": torch.zeros(1), "use_eval": False}, newer)
-    pictures = pair(8, 9)
-    ours = TarDAL(weights=str(newer), device="cpu").raw(*pictures)
-    np.testing.assert_array_equal(ours, TarDAL(weights=str(folder), device="cpu").raw(*pictures))
+    images = pair(8, 9)
+    ours = TarDAL(weights=str(newer), device="cpu").raw(*images)
+    np.testing.assert_array_equal(ours, TarDAL(weights=str(folder), device="cpu").raw(*images))
 
 
 @pytest.mark.parametrize("kind", DAMAGE)

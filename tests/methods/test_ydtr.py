@@ -12,7 +12,7 @@ from torch import Tensor
 from methods import weights
 from methods.ydtr import YDTR, Transformer, YDTRNetwork
 from metrics.errors import InputError
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 from tests.methods.checkpoints import DAMAGE, compare, damage
 
 State = dict[str, Tensor]
@@ -38,7 +38,7 @@ def path(tmp_path: Path, state: State) -> Path:
     return tmp_path / "model_10.pth"
 
 
-def pair(height: int, width: int) -> tuple[Picture, Picture]:
+def pair(height: int, width: int) -> tuple[ImageArray, ImageArray]:
     infrared, visible = np.random.default_rng(height).integers(0, 256, (2, height, width), dtype=np.uint8)
     return infrared, visible
 
@@ -66,15 +66,15 @@ def transformed(state: State, features: Tensor) -> Tensor:
     return tokens.contiguous().view(channels, height, width)
 
 
-def expected(state: State, infrared: Picture, visible: Picture) -> NDArray[np.float64]:
+def expected(state: State, infrared: ImageArray, visible: ImageArray) -> NDArray[np.float64]:
     """The published network, layer by layer, in float64."""
 
     def convolved(name: str, maps: Tensor, padding: int = 0) -> Tensor:
         kernel, bias = (state[f"{name}.{part}"].double() for part in ("weight", "bias"))
         return F.conv2d(maps[None], kernel, bias, padding=padding)[0]
 
-    def encoded(picture: Picture) -> Tensor:
-        maps = convolved("convInput.conv", torch.from_numpy(np.pad(picture, 1, mode="edge") / 255)[None])
+    def encoded(image: ImageArray) -> Tensor:
+        maps = convolved("convInput.conv", torch.from_numpy(np.pad(image, 1, mode="edge") / 255)[None])
         parts = ("running_mean", "running_var", "weight", "bias")
         mean, variance, weight, bias = (state[f"convInput.bn.{part}"].double()[:, None, None] for part in parts)
         return ((maps - mean) / (variance + 1e-5).sqrt() * weight + bias).relu()
@@ -84,7 +84,7 @@ def expected(state: State, infrared: Picture, visible: Picture) -> NDArray[np.fl
         hidden = convolved("DDF.channel_branch.fc.0", maps.mean((1, 2), keepdim=True)).relu()
         return maps * where + maps * convolved("DDF.channel_branch.fc.2", hidden)
 
-    both = sum(transformed(state, filtered(encoded(picture))) for picture in (infrared, visible))
+    both = sum(transformed(state, filtered(encoded(image))) for image in (infrared, visible))
     assert isinstance(both, Tensor)
     fused = convolved("convolutional_out.conv", transformed(state, filtered(both)))
     result: NDArray[np.float64] = fused.tanh()[0].numpy()
@@ -125,13 +125,13 @@ def test_official_names_shapes_and_parameters() -> None:
 # 37 * 53 is no multiple of 64, so tokens run across channels; 70 * 66 tokens are more than are taken at a time.
 @pytest.mark.parametrize("size", [(37, 53), (70, 66), (1, 1), (1, 9), (3, 2)])
 def test_agrees_with_the_published_computation(path: Path, state: State, size: tuple[int, int]) -> None:
-    pictures = pair(*size)
+    images = pair(*size)
     method = YDTR(weights=str(path), device="cpu")
-    reference = expected(state, *pictures)
-    raw = method.raw(*pictures)
+    reference = expected(state, *images)
+    raw = method.raw(*images)
     np.testing.assert_allclose(raw, reference, rtol=0, atol=1e-5)
     assert size == (1, 1) or np.ptp(reference) > 0.01
-    fused = method.fuse(*pictures)
+    fused = method.fuse(*images)
     assert fused.dtype == np.uint8
     assert fused.shape == size
 
@@ -148,10 +148,10 @@ def test_tokens_are_neighbours_in_memory_however_it_is_laid_out(state: State) ->
         torch.testing.assert_close(transformer(given)[0].double(), reference, rtol=0, atol=1e-5)
 
 
-def test_picture_is_clipped_and_cut_off(path: Path) -> None:
+def test_image_is_clipped_and_cut_off(path: Path) -> None:
     # 0.5 * 255 = 127.5 -> 127; 0.999 * 255 = 254.7 -> 254.
     raw = np.array([[-0.1, 0.0, 0.5, 0.999]], dtype=np.float32)
-    assert YDTR(weights=str(path), device="cpu").picture(raw).tolist() == [[0, 0, 127, 254]]
+    assert YDTR(weights=str(path), device="cpu").image(raw).tolist() == [[0, 0, 127, 254]]
 
 
 @pytest.mark.parametrize("kind", DAMAGE)

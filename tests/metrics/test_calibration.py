@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import metrics
-from metrics.pictures import Picture, cv2, grey, index, read
+from metrics.images import ImageArray, cv2, grey, index, read
 
 # golden/metrics/README.md: relative, but for Q_abf of tang2022 under Octave, whose convolution rounds otherwise.
 RELATIVE = {"tang2022": 1e-8, "tang2023": 1e-8, "cddfuse": 1e-5, "vifb": 1e-6}
@@ -17,7 +17,7 @@ OCTAVE_QABF = 2e-3
 
 
 @cache
-def triple(folder: Path) -> list[Picture]:
+def triple(folder: Path) -> list[ImageArray]:
     return [read(folder / f"{name}.png") for name in ("ir", "vis", "fused")]
 
 
@@ -48,7 +48,7 @@ def test_golden_values(shared: Path, convention: str) -> None:
 def test_the_average_lies_where_the_paper_has_it(shared: Path) -> None:
     """Table 1 of MoE-Fusion (ICCV 2023), M3FD, DenseFuse, whose output is nearly the average of its sources.
 
-    12 of the pictures are here: each value is within 15 % at 640x480, and SF is not at the pictures' own size.
+    12 of the images are here: each value is within 15 % at 640x480, and SF is not at the images' own size.
     """
     published = {
         "EN": 6.41,
@@ -65,11 +65,11 @@ def test_the_average_lies_where_the_paper_has_it(shared: Path) -> None:
     for name in infrared:
         pair = [grey(read(files[name])) for files in (infrared, visible)]
         frequencies.append(metrics.spatial_frequency(average(*pair), divisor=255))
-        pair = [cv2.resize(picture, (640, 480)) for picture in pair]
+        pair = [cv2.resize(image, (640, 480)) for image in pair]
         rows.append(list(metrics.evaluate(*pair, average(*pair)).values()))
     assert np.mean(rows, axis=0) == pytest.approx(list(published.values()), rel=0.15)
     assert np.mean(frequencies) != pytest.approx(published["SF"], rel=0.15)
 
 
-def average(infrared: Picture, visible: Picture) -> Picture:
+def average(infrared: ImageArray, visible: ImageArray) -> ImageArray:
     return np.floor((infrared.astype(float) + visible) / 2 + 0.5).astype(np.uint8)

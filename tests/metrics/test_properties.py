@@ -1,4 +1,4 @@
-"""What holds for all pictures: bounds, symmetries, no undefined values."""
+"""What holds for all images: bounds, symmetries, no undefined values."""
 
 import math
 
@@ -8,33 +8,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metrics
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 FEW = settings(max_examples=25, deadline=None)
 
 
 @st.composite
-def triples(draw: st.DrawFn) -> list[Picture]:
-    """Three pictures of one size whose levels, contrast and relation vary; none is constant."""
+def triples(draw: st.DrawFn) -> list[ImageArray]:
+    """Three images of one size whose levels, contrast and relation vary; none is constant."""
     height, width = draw(st.integers(41, 64)), draw(st.integers(41, 64))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     share = draw(st.floats(0, 1))
-    pictures = []
+    images = []
     for _ in range(3):
         low = draw(st.integers(0, 250))
         high = draw(st.integers(low + 2, 255))
-        pictures.append(random.integers(low, high + 1, (height, width)))
-    pictures[2] = np.round(share * pictures[2] + (1 - share) * (pictures[0] + pictures[1]) / 2).astype(int)
-    for picture in pictures:
-        picture[0, :2] = picture.min(), picture.max() + (picture.max() == picture.min())
-    return [np.clip(picture, 0, 255).astype(np.uint8) for picture in pictures]
+        images.append(random.integers(low, high + 1, (height, width)))
+    images[2] = np.round(share * images[2] + (1 - share) * (images[0] + images[1]) / 2).astype(int)
+    for image in images:
+        image[0, :2] = image.min(), image.max() + (image.max() == image.min())
+    return [np.clip(image, 0, 255).astype(np.uint8) for image in images]
 
 
 @pytest.mark.parametrize("convention", list(metrics.CONVENTIONS))
 @FEW
-@given(pictures=triples())
-def test_values_are_defined_and_within_bounds(convention: str, pictures: list[Picture]) -> None:
-    found = metrics.evaluate(*pictures, convention=convention)
+@given(images=triples())
+def test_values_are_defined_and_within_bounds(convention: str, images: list[ImageArray]) -> None:
+    found = metrics.evaluate(*images, convention=convention)
     assert tuple(found) == metrics.IDS
     present = {name: value for name, value in found.items() if name in metrics.CONVENTIONS[convention].rules}
     assert all(math.isfinite(value) for value in present.values())
@@ -52,9 +52,9 @@ def test_values_are_defined_and_within_bounds(convention: str, pictures: list[Pi
 
 @pytest.mark.parametrize("convention", list(metrics.CONVENTIONS))
 @FEW
-@given(pictures=triples())
-def test_the_sources_are_interchangeable(convention: str, pictures: list[Picture]) -> None:
-    infrared, visible, fused = pictures
+@given(images=triples())
+def test_the_sources_are_interchangeable(convention: str, images: list[ImageArray]) -> None:
+    infrared, visible, fused = images
     one = metrics.evaluate(infrared, visible, fused, convention=convention)
     other = metrics.evaluate(visible, infrared, fused, convention=convention)
     assert list(one.values()) == pytest.approx(list(other.values()), rel=1e-10, nan_ok=True)
@@ -62,20 +62,20 @@ def test_the_sources_are_interchangeable(convention: str, pictures: list[Picture
 
 @pytest.mark.parametrize("convention", list(metrics.CONVENTIONS))
 @FEW
-@given(pictures=triples())
-def test_transposed_pictures_score_the_same(convention: str, pictures: list[Picture]) -> None:
+@given(images=triples())
+def test_transposed_images_score_the_same(convention: str, images: list[ImageArray]) -> None:
     """But for Q_abf, whose angles have no wrap-around and put a vertical gradient at +90 degrees only."""
     names = [name for name in metrics.IDS if name != "Q_abf"]
-    one = metrics.evaluate(*pictures, convention=convention, only=names)
-    other = metrics.evaluate(*(picture.T for picture in pictures), convention=convention, only=names)
+    one = metrics.evaluate(*images, convention=convention, only=names)
+    other = metrics.evaluate(*(image.T for image in images), convention=convention, only=names)
     assert list(one.values()) == pytest.approx(list(other.values()), rel=1e-10, abs=1e-13, nan_ok=True)
 
 
 @FEW
-@given(pictures=triples())
-def test_conventions_are_related_as_their_definitions(pictures: list[Picture]) -> None:
-    tang2022, tang2023, cddfuse, vifb = (metrics.evaluate(*pictures, convention=name) for name in metrics.CONVENTIONS)
-    height, width = pictures[0].shape
+@given(images=triples())
+def test_conventions_are_related_as_their_definitions(images: list[ImageArray]) -> None:
+    tang2022, tang2023, cddfuse, vifb = (metrics.evaluate(*images, convention=name) for name in metrics.CONVENTIONS)
+    height, width = images[0].shape
     assert tang2023["SF"] == pytest.approx(255 * tang2022["SF"])
     assert cddfuse["AG"] * height * width == pytest.approx(tang2023["AG"] * (height - 1) * (width - 1))
     assert cddfuse["VIF"] == tang2023["VIF"]

@@ -13,12 +13,12 @@ import metrics
 from metrics.__main__ import main
 from metrics.conventions import grey_opencv
 from metrics.errors import InputError
-from metrics.pictures import MATLAB_LUMA, Picture, cv2, grey, write
+from metrics.images import MATLAB_LUMA, ImageArray, cv2, grey, write
 
 SHAPE = (48, 56)
 
 
-def picture(seed: int, shape: tuple[int, ...] = SHAPE) -> Picture:
+def image(seed: int, shape: tuple[int, ...] = SHAPE) -> ImageArray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
@@ -28,13 +28,13 @@ def folders(tmp_path: Path) -> list[Path]:
     for number, folder in enumerate(made):
         folder.mkdir()
         for scene in range(4):
-            write(folder / f"{scene}.png", picture(10 * number + scene, (*SHAPE, 3) if number == 1 else SHAPE))
+            write(folder / f"{scene}.png", image(10 * number + scene, (*SHAPE, 3) if number == 1 else SHAPE))
     (made[2] / "3.png").unlink()
     return made
 
 
 def test_colour_becomes_grey_as_the_program_does() -> None:
-    colour = picture(1, (*SHAPE, 3))
+    colour = image(1, (*SHAPE, 3))
     literal = np.floor(colour.astype(float) @ MATLAB_LUMA + 0.5).astype(np.uint8)
     assert np.array_equal(grey(colour), literal)
     # The two programs' coefficients differ in the fourth digit: few colours change, by one level.
@@ -42,87 +42,85 @@ def test_colour_becomes_grey_as_the_program_does() -> None:
     assert difference.max() == 1
     assert difference.mean() < 0.01
     for convention, rule in (("tang2022", grey), ("cddfuse", grey_opencv), ("vifb", grey)):
-        expected = metrics.evaluate(picture(3), rule(colour), rule(colour), convention=convention)
-        found = metrics.evaluate(picture(3), colour, colour, convention=convention)
+        expected = metrics.evaluate(image(3), rule(colour), rule(colour), convention=convention)
+        found = metrics.evaluate(image(3), colour, colour, convention=convention)
         assert found == pytest.approx(expected, rel=0, nan_ok=True)
 
 
 def test_only_some_metrics() -> None:
-    pictures = [picture(seed) for seed in range(3)]
-    everything = metrics.evaluate(*pictures)
+    images = [image(seed) for seed in range(3)]
+    everything = metrics.evaluate(*images)
     assert tuple(everything) == ("EN", "SF", "SD", "MI", "VIF", "AG", "SCD", "Q_abf")
-    assert metrics.evaluate(*pictures, only=["VIF", "EN"]) == {name: everything[name] for name in ("EN", "VIF")}
-    assert metrics.evaluate(*pictures, only="SCD") == {"SCD": everything["SCD"]}
-    assert math.isnan(metrics.evaluate(*pictures, convention="vifb", only=["VIF"])["VIF"])
-    small = [one[:5, :5] for one in pictures]
+    assert metrics.evaluate(*images, only=["VIF", "EN"]) == {name: everything[name] for name in ("EN", "VIF")}
+    assert metrics.evaluate(*images, only="SCD") == {"SCD": everything["SCD"]}
+    assert math.isnan(metrics.evaluate(*images, convention="vifb", only=["VIF"])["VIF"])
+    small = [one[:5, :5] for one in images]
     assert metrics.evaluate(*small, only=["EN", "AG"])["AG"] > 0
 
 
 @pytest.mark.parametrize("convention", list(metrics.CONVENTIONS))
 @pytest.mark.parametrize("levels", [(0, 0, 0), (255, 255, 255), (9, 99, 199), (None, 0, 255), (None, None, 137)])
-def test_degenerate_pictures_warn_of_nothing(convention: str, levels: tuple[int | None, ...]) -> None:
-    pictures = [
-        picture(seed) if level is None else np.full(SHAPE, level, np.uint8) for seed, level in enumerate(levels)
-    ]
-    found = metrics.evaluate(*pictures, convention=convention)
+def test_degenerate_images_warn_of_nothing(convention: str, levels: tuple[int | None, ...]) -> None:
+    images = [image(seed) if level is None else np.full(SHAPE, level, np.uint8) for seed, level in enumerate(levels)]
+    found = metrics.evaluate(*images, convention=convention)
     assert found["EN"] == found["SF"] == found["SD"] == found["AG"] == 0
     assert not math.isinf(found["Q_abf"])
 
 
 @pytest.mark.parametrize(
-    ("pictures", "options", "said"),
+    ("images", "options", "said"),
     [
-        ([picture(0)] * 3, {"convention": "tang"}, "known: tang2022, tang2023, cddfuse, vifb"),
-        ([picture(0)] * 3, {"only": ["EN", "SSIM"]}, "unknown metric 'SSIM'; known: EN, SF, SD"),
-        ([picture(0)] * 3, {"only": []}, "no metric"),
-        ([picture(0), picture(0), picture(0)[:-1]], {}, "fused is 56x47"),
-        ([picture(0), picture(0).astype(float), picture(0)], {}, "visible picture: expected a uint8 .* float64"),
-        ([picture(0), picture(0).tolist(), picture(0)], {}, "visible picture: expected a uint8 .* list"),
-        ([picture(0, (48, 56, 4)), picture(0), picture(0)], {}, r"infrared picture: .* \(48, 56, 4\)"),
-        ([picture(0)[:40]] * 3, {}, "56x40 but VIF needs at least 41x41"),
-        ([picture(0)[:1]] * 3, {"convention": "vifb"}, "56x1 but SF needs at least 2x2"),
-        ([picture(0)[:0]] * 3, {}, "expected a uint8 array"),
+        ([image(0)] * 3, {"convention": "tang"}, "known: tang2022, tang2023, cddfuse, vifb"),
+        ([image(0)] * 3, {"only": ["EN", "SSIM"]}, "unknown metric 'SSIM'; known: EN, SF, SD"),
+        ([image(0)] * 3, {"only": []}, "no metric"),
+        ([image(0), image(0), image(0)[:-1]], {}, "fused is 56x47"),
+        ([image(0), image(0).astype(float), image(0)], {}, "visible image: expected a uint8 .* float64"),
+        ([image(0), image(0).tolist(), image(0)], {}, "visible image: expected a uint8 .* list"),
+        ([image(0, (48, 56, 4)), image(0), image(0)], {}, r"infrared image: .* \(48, 56, 4\)"),
+        ([image(0)[:40]] * 3, {}, "56x40 but VIF needs at least 41x41"),
+        ([image(0)[:1]] * 3, {"convention": "vifb"}, "56x1 but SF needs at least 2x2"),
+        ([image(0)[:0]] * 3, {}, "expected a uint8 array"),
     ],
 )
-def test_bad_input_says_what_is_wrong(pictures: list[Picture], options: dict[str, object], said: str) -> None:
+def test_bad_input_says_what_is_wrong(images: list[ImageArray], options: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
-        metrics.evaluate(*pictures, **options)
+        metrics.evaluate(*images, **options)
     assert "\n" not in str(caught.value)
 
 
-def test_single_metrics_check_their_pictures() -> None:
+def test_single_metrics_check_their_images() -> None:
     with pytest.raises(InputError, match="uint8"):
-        metrics.entropy(picture(0).astype(np.float32))
+        metrics.entropy(image(0).astype(np.float32))
     with pytest.raises(InputError, match="one size"):
-        metrics.mutual_information(picture(0), picture(0)[1:], picture(0))
+        metrics.mutual_information(image(0), image(0)[1:], image(0))
     with pytest.raises(InputError, match="41x41"):
-        metrics.visual_information_fidelity(*[picture(0)[:40]] * 3)
+        metrics.visual_information_fidelity(*[image(0)[:40]] * 3)
 
 
 def test_files_are_resized_after_they_became_grey(folders: list[Path]) -> None:
     files = [folder / "1.png" for folder in folders]
-    colour = picture(11, (*SHAPE, 3))
-    arrays = [cv2.resize(one, (64, 50)) for one in (picture(1), grey(colour), picture(21))]
+    colour = image(11, (*SHAPE, 3))
+    arrays = [cv2.resize(one, (64, 50)) for one in (image(1), grey(colour), image(21))]
     assert metrics.evaluate_files(*files, size=(64, 50)) == metrics.evaluate(*arrays)
-    assert metrics.evaluate_files(*files) == metrics.evaluate(picture(1), colour, picture(21))
+    assert metrics.evaluate_files(*files) == metrics.evaluate(image(1), colour, image(21))
 
 
 def test_files_of_other_sizes_are_named(folders: list[Path]) -> None:
     files = [folder / "1.png" for folder in folders]
-    write(files[2], picture(0, (60, 70)))
+    write(files[2], image(0, (60, 70)))
     with pytest.raises(InputError, match=r"1\.png is 70x60 but its sources are 56x48; .*--size WxH"):
         metrics.evaluate_files(*files)
     assert metrics.evaluate_files(*files, size=SHAPE)["EN"] > 0
-    write(files[0], picture(0, (60, 70)))
+    write(files[0], image(0, (60, 70)))
     with pytest.raises(InputError, match=r"infrared/1\.png is 70x60 but .*visible/1\.png is 56x48"):
         metrics.evaluate_files(*files)
-    with pytest.raises(InputError, match=r"fused/1\.png: the pictures are 64x40 but VIF"):
+    with pytest.raises(InputError, match=r"fused/1\.png: the images are 64x40 but VIF"):
         metrics.evaluate_files(*files, size=(64, 40))
     with pytest.raises(InputError, match="expected .width, height."):
         metrics.evaluate_files(*files, size=(64, 0))
 
 
-def test_a_folder_gives_one_row_a_picture_whatever_the_workers(folders: list[Path]) -> None:
+def test_a_folder_gives_one_row_a_image_whatever_the_workers(folders: list[Path]) -> None:
     steps: list[tuple[int, int]] = []
     one = metrics.evaluate_folder(*folders, workers=1, progress=lambda done, total: steps.append((done, total)))
     assert list(one.columns) == ["image", *metrics.IDS]
@@ -135,10 +133,10 @@ def test_a_folder_gives_one_row_a_picture_whatever_the_workers(folders: list[Pat
     pd.testing.assert_frame_equal(one, two, check_exact=True)
 
 
-def test_a_fused_picture_without_sources_is_an_error(folders: list[Path]) -> None:
+def test_a_fused_image_without_sources_is_an_error(folders: list[Path]) -> None:
     for number in range(7):
-        write(folders[2] / f"extra{number}.png", picture(0))
-    with pytest.raises(InputError, match=r"7 of 10 .* no infrared picture .*extra0\.png.*extra4\.png and 2 more"):
+        write(folders[2] / f"extra{number}.png", image(0))
+    with pytest.raises(InputError, match=r"7 of 10 .* no infrared image .*extra0\.png.*extra4\.png and 2 more"):
         metrics.evaluate_folder(*folders)
     with pytest.raises(InputError, match="workers is 0"):
         metrics.evaluate_folder(*folders, workers=0)
@@ -157,7 +155,7 @@ def test_the_command_prints_means_and_writes_values(
     assert "vifb, 60x50 size, 3 images" in printed
     assert f"{expected['EN'].mean():.4f} ± {expected['EN'].std():.4f}" in printed
     assert "not in this convention" in printed
-    assert "sources without a fused picture: 1 (3)" in printed
+    assert "sources without a fused image: 1 (3)" in printed
 
 
 @pytest.mark.parametrize(
@@ -180,7 +178,7 @@ def test_the_command_ends_with_one_line_for_bad_input(
 
 
 def test_the_command_counts_undefined_values(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    write(folders[2] / "0.png", picture(0))  # equals the infrared picture: SCD is 0/0
+    write(folders[2] / "0.png", image(0))  # equals the infrared image: SCD is 0/0
     assert main([*map(str, folders), "--workers", "1"]) == 0
     assert "1 of 3 undefined, left out" in capsys.readouterr().out
 

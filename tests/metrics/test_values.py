@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from scipy.signal import convolve2d
 
 import metrics
-from metrics.pictures import Picture
+from metrics.images import ImageArray
 
 Maps = NDArray[np.float64]
 
 
-def triple(seed: int = 0, height: int = 48, width: int = 56, low: int = 0, high: int = 255) -> list[Picture]:
-    """Three related pictures: smooth noise of two seeds and their mean, with full contrast and dark parts."""
+def triple(seed: int = 0, height: int = 48, width: int = 56, low: int = 0, high: int = 255) -> list[ImageArray]:
+    """Three related images: smooth noise of two seeds and their mean, with full contrast and dark parts."""
     random = np.random.default_rng(seed)
     sources = []
     for sigma in (3, 5):
@@ -26,13 +26,13 @@ def triple(seed: int = 0, height: int = 48, width: int = 56, low: int = 0, high:
     return [*sources, np.clip(mean, 0, 255).astype(np.uint8)]
 
 
-def halves(left: int, right: int) -> Picture:
-    picture = np.full((6, 8), left, np.uint8)
-    picture[:, 4:] = right
-    return picture
+def halves(left: int, right: int) -> ImageArray:
+    image = np.full((6, 8), left, np.uint8)
+    image[:, 4:] = right
+    return image
 
 
-def ramp(step: int) -> Picture:
+def ramp(step: int) -> ImageArray:
     return np.tile(np.arange(10, dtype=np.uint8) * np.uint8(step), (6, 1))
 
 
@@ -75,10 +75,10 @@ def test_average_gradient_by_hand() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 2), (2, 7), (33, 5), (48, 56)])
 def test_average_gradient_is_numpys(shape: tuple[int, int]) -> None:
-    picture = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-    down, across = np.gradient(picture.astype(float))
+    image = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    down, across = np.gradient(image.astype(float))
     expected = np.sqrt((down**2 + across**2) / 2).mean()
-    assert metrics.average_gradient(picture, per_pixel=True) == pytest.approx(expected, rel=1e-13)
+    assert metrics.average_gradient(image, per_pixel=True) == pytest.approx(expected, rel=1e-13)
 
 
 def test_mutual_information_by_hand() -> None:
@@ -125,13 +125,13 @@ def test_correlations_by_hand() -> None:
 
 def test_correlations_are_pearsons() -> None:
     infrared, visible, fused = triple(3)
-    i, v, f = (picture.astype(float).ravel() for picture in (infrared, visible, fused))
+    i, v, f = (image.astype(float).ravel() for image in (infrared, visible, fused))
     expected = np.corrcoef(f - v, i)[0, 1] + np.corrcoef(f - i, v)[0, 1]
     found = metrics.sum_of_correlations_of_differences(infrared, visible, fused)
     assert found == pytest.approx(expected, rel=1e-12)
 
 
-def literal_vif(source: Picture, fused: Picture, saturated: bool) -> float:
+def literal_vif(source: ImageArray, fused: ImageArray, saturated: bool) -> float:
     """The steps of `vifp_mscale` in their order, with SciPy's convolution."""
     x, y = source.astype(float), fused.astype(float)
     seen = present = 0.0
@@ -141,11 +141,11 @@ def literal_vif(source: Picture, fused: Picture, saturated: bool) -> float:
         window = np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * (size / 5) ** 2))
         window /= window.sum()
         if scale > 1:
-            x, y = (convolve2d(picture, window, "valid")[::2, ::2] for picture in (x, y))
+            x, y = (convolve2d(image, window, "valid")[::2, ::2] for image in (x, y))
         products = [x * x, y * y, x * y]
         if saturated and scale == 1:
             products = [np.minimum(product, 255) for product in products]
-        mean_x, mean_y, xx, yy, xy = (convolve2d(picture, window, "valid") for picture in (x, y, *products))
+        mean_x, mean_y, xx, yy, xy = (convolve2d(image, window, "valid") for image in (x, y, *products))
         var_x, var_y = np.maximum(xx - mean_x**2, 0), np.maximum(yy - mean_y**2, 0)
         cov = xy - mean_x * mean_y
         g = cov / (var_x + 1e-10)
@@ -179,32 +179,32 @@ def test_fidelity_is_sewars() -> None:
 
 
 def test_fidelity_at_its_ends() -> None:
-    picture = triple(6)[0]
-    flat = np.full_like(picture, 201)
-    assert metrics.visual_information_fidelity(picture, picture, picture) == pytest.approx(2, abs=1e-9)
-    assert metrics.visual_information_fidelity(picture, picture, flat) == 0
-    assert math.isnan(metrics.visual_information_fidelity(flat, picture, picture))
+    image = triple(6)[0]
+    flat = np.full_like(image, 201)
+    assert metrics.visual_information_fidelity(image, image, image) == pytest.approx(2, abs=1e-9)
+    assert metrics.visual_information_fidelity(image, image, flat) == 0
+    assert math.isnan(metrics.visual_information_fidelity(flat, image, image))
     # CDDFuse's function returns 1 for a source without variance, by a test for a zero denominator.
-    assert metrics.visual_information_fidelity(flat, picture, picture, flat=1.0) == pytest.approx(2, abs=1e-9)
+    assert metrics.visual_information_fidelity(flat, image, image, flat=1.0) == pytest.approx(2, abs=1e-9)
 
 
-def literal_edges(infrared: Picture, visible: Picture, fused: Picture, divisor: int) -> float:
+def literal_edges(infrared: ImageArray, visible: ImageArray, fused: ImageArray, divisor: int) -> float:
     """Xydeas and Petrovic, with zero padding and taps added one by one down the kernel's columns."""
     kernels = ([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], [[1, 2, 1], [0, 0, 0], [-1, -2, -1]])
 
-    def gradient(picture: Picture) -> tuple[Maps, Maps]:
-        height, width = picture.shape
-        framed = np.pad(picture / divisor, 1)
+    def gradient(image: ImageArray) -> tuple[Maps, Maps]:
+        height, width = image.shape
+        framed = np.pad(image / divisor, 1)
         sums = []
         for kernel in kernels:
-            total = np.zeros(picture.shape)
+            total = np.zeros(image.shape)
             for column in range(3):
                 for row in range(3):
                     shifted = framed[2 - row : 2 - row + height, 2 - column : 2 - column + width]
                     total = total + kernel[row][column] * shifted
             sums.append(total)
         x, y = sums
-        angle = np.full(picture.shape, math.pi / 2)
+        angle = np.full(image.shape, math.pi / 2)
         angle[x != 0] = np.arctan(y[x != 0] / x[x != 0])
         return np.sqrt(x * x + y * y), angle
 
@@ -227,7 +227,7 @@ def literal_edges(infrared: Picture, visible: Picture, fused: Picture, divisor: 
 @pytest.mark.parametrize(("height", "width"), [(48, 56), (3, 40), (33, 4)])
 def test_edge_preservation_is_the_definition(divisor: int, height: int, width: int) -> None:
     # Few levels, so that equal and vanishing gradients, which the scale treats differently, are frequent.
-    infrared, visible, fused = (picture // 16 * 16 for picture in triple(7, height, width))
+    infrared, visible, fused = (image // 16 * 16 for image in triple(7, height, width))
     expected = literal_edges(infrared, visible, fused, divisor)
     found = metrics.edge_preservation(infrared, visible, fused, divisor=divisor)
     assert found == pytest.approx(expected, rel=1e-12)

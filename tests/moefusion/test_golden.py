@@ -32,7 +32,7 @@ def _exact() -> Iterator[None]:
 
 @pytest.fixture
 def network(golden: Golden, device: str) -> FusionNetwork:
-    # The golden pictures are 64x80; their gates' grids are a quarter and an eighth of that.
+    # The golden images are 64x80; their gates' grids are a quarter and an eighth of that.
     config = replace(FusionConfig.public(), local_gate_grid=(16, 20), global_gate_grid=(8, 10))
     network = FusionNetwork(config).to(device)
     prefix = "weight/"

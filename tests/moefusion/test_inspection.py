@@ -71,10 +71,10 @@ def test_responses_are_the_mean_absolute_features():
     with torch.no_grad():
         features = model.fusion.local_expert_features(*pair, *model.detectors.attention(*pair))
     assert list(responses) == ["foreground", "background"]
-    for part, pictures in responses.items():
-        assert pictures.shape == (4, 33, 41)
-        assert torch.allclose(pictures, features[part][0].abs().sum(1) / 16)
-        assert (pictures.flatten(1).std(dim=1) > 0).all()
+    for part, images in responses.items():
+        assert images.shape == (4, 33, 41)
+        assert torch.allclose(images, features[part][0].abs().sum(1) / 16)
+        assert (images.flatten(1).std(dim=1) > 0).all()
 
 
 def test_responses_need_local_experts():

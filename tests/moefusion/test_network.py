@@ -41,7 +41,7 @@ def test_fused_image_has_the_sources_size(size, config):
     infrared, visible, *maps = batch(*size)
     network = FusionNetwork(config).eval()
     if min(size) > 100:
-        # The global experts are nine tenths of the cost, and the smallest picture shows that they keep its size.
+        # The global experts are nine tenths of the cost, and the smallest image shows that they keep its size.
         network.global_experts.experts = torch.nn.ModuleList(torch.nn.Conv2d(160, 1, 1) for _ in range(4))
     with torch.inference_mode():
         output = network(infrared, visible, *maps)

@@ -14,14 +14,15 @@ import tyro
 
 import methods
 import moefusion
-from benchmark import datasets, stages
-from benchmark.datasets import synthetic
+from benchmark import datasets
 from benchmark.datasets.base import Pair
 from benchmark.detection import inference, samples, training
 from benchmark.detection.detectors import build
 from benchmark.detection.settings import DetectionSettings
-from benchmark.training import PairSamples
-from metrics import pictures
+from benchmark.engine import stages
+from benchmark.engine.training import PairSamples
+from benchmark.synthetic import layouts as synthetic
+from metrics import images
 from metrics.errors import InputError
 
 SIZE, DISTINCT = (1280, 1024), 8  # LLVIP's; scenes that are drawn
@@ -35,7 +36,7 @@ class Gpu:
     methods: tuple[str, ...] = ("densefuse", "ifcnn", "didfuse", "auif", "ydtr", "tardal")
     """Those whose weights are here."""
 
-    pictures: int = 64
+    images: int = 64
     """How many each method fuses."""
 
     steps: int = 24
@@ -55,7 +56,7 @@ class Gpu:
             root = Path(name)
             synthetic.write(root / "drawn", layout="m3fd", train=DISTINCT, test=DISTINCT, seed=0, size=SIZE)
             found = datasets.load("m3fd", root / "drawn")
-            many = [replace(found.test[n % DISTINCT], name=f"{n:05d}") for n in range(self.pictures)]
+            many = [replace(found.test[n % DISTINCT], name=f"{n:05d}") for n in range(self.images)]
             self._write("fusing", card, [self._fusing(each, many, root) for each in self.methods])
             rows = [self._training(batch, mixed, found.train) for batch in (4, 8) for mixed in (True, False)]
             rows += self._detecting(found.train, many, root)
@@ -81,17 +82,17 @@ class Gpu:
         def beside() -> None:
             assert len(list(stages._fused_here(method, "m3fd", pairs, path, None))) == len(pairs)
 
-        infrared, visible = pictures.read(pairs[0].infrared), pictures.read(pairs[0].visible)
+        infrared, visible = images.read(pairs[0].infrared), images.read(pairs[0].visible)
         method.fuse(infrared, visible)  # sets up what is set up once
         alone = [seconds(lambda: method.fuse(infrared, visible)) for _ in range(5)]
         slow, fast = (1000 * seconds(work) / len(pairs) for work in (in_turn, beside))
         return {
             "method": name,
             "size": "x".join(map(str, SIZE)),
-            "pictures": len(pairs),
+            "images": len(pairs),
             "ms of the network": round(1000 * statistics.median(alone), 1),
-            "ms a picture, files in turn": round(slow, 1),
-            "ms a picture, files beside": round(fast, 1),
+            "ms an image, files in turn": round(slow, 1),
+            "ms an image, files beside": round(fast, 1),
             "times as fast": round(slow / fast, 2),
         }
 
@@ -127,7 +128,7 @@ class Gpu:
         examples = samples.visible_examples(test)
         next(inference.detect(model, examples, settings, device=self.device))
         spent = seconds(lambda: list(inference.detect(model, examples, settings, device=self.device)))
-        return [trained, {"what": "Faster R-CNN, a picture found in", "ms": round(1000 * spent / len(examples), 1)}]
+        return [trained, {"what": "Faster R-CNN, an image found in", "ms": round(1000 * spent / len(examples), 1)}]
 
     def _steps(self, what: str, train: Callable[[Path], object]) -> dict[str, object]:
         on_gpu = self.device.startswith("cuda")

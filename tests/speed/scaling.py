@@ -13,7 +13,7 @@ import pandas as pd
 import psutil
 import tyro
 
-from benchmark.datasets import synthetic
+from benchmark.synthetic import layouts as synthetic
 
 ROOT = Path(__file__).parents[2]
 DISTINCT = 10  # scenes that are drawn; more images are these again under other names

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from methods.auif import AUIF
-from tests.methods.test_auif import pictures, states, straightforward, write
+from tests.methods.test_auif import images, states, straightforward, write
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _seconds(work: Callable[[], object], times: int) -> float:
 def test_auif_is_faster_than_its_original(tmp_path: Path) -> None:
     parts = states()
     method = AUIF(weights=str(write(tmp_path, parts)), device="cpu")
-    infrared, visible = pictures(240, 320)
+    infrared, visible = images(240, 320)
     method.fuse(infrared, visible)
     ours = _seconds(lambda: method.fuse(infrared, visible), 7)
     theirs = _seconds(lambda: straightforward(parts, infrared, visible), 2)

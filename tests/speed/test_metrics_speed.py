@@ -14,11 +14,11 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import metrics
-from metrics.pictures import Picture, cv2, grey, read, write
+from metrics.images import ImageArray, cv2, grey, read, write
 
 
 @pytest.fixture(scope="module")
-def triple() -> list[Picture]:
+def triple() -> list[ImageArray]:
     """A real M3FD pair and its average where a development checkout has one; else a synthetic scene in colour."""
     folder = Path(os.environ.get("IVIF_SHARED", Path(__file__).parents[3] / "shared")) / "data" / "M3FD"
     if (folder / "Ir" / "00003.png").is_file():
@@ -29,8 +29,8 @@ def triple() -> list[Picture]:
     return [*sources, np.floor((infrared.astype(float) + visible) / 2 + 0.5).astype(np.uint8)]
 
 
-def synthetic(seed: int) -> Picture:
-    """An RGB picture with smooth parts, edges, sensor noise and a dark corner, which PNG packs about as a photo."""
+def synthetic(seed: int) -> ImageArray:
+    """An RGB image with smooth parts, edges, sensor noise and a dark corner, which PNG packs about as a photo."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (12, 16, 3)).astype(np.float32)
     scene = cv2.resize(coarse, (1024, 768), interpolation=cv2.INTER_CUBIC)
@@ -41,15 +41,15 @@ def synthetic(seed: int) -> Picture:
 
 
 @pytest.fixture(scope="module")
-def files(triple: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def files(triple: list[ImageArray], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("triple")
     paths = [folder / f"{name}.png" for name in ("infrared", "visible", "fused")]
-    for path, picture in zip(paths, triple, strict=True):
-        write(path, picture)
+    for path, image in zip(paths, triple, strict=True):
+        write(path, image)
     return paths
 
 
-def decode(files: list[Path]) -> list[Picture]:
+def decode(files: list[Path]) -> list[ImageArray]:
     return [read(path) for path in files]
 
 
@@ -62,36 +62,36 @@ def test_scoring_three_files(benchmark: BenchmarkFixture, files: list[Path]) -> 
 
 
 @pytest.mark.parametrize("convention", list(metrics.CONVENTIONS))
-def test_all_metrics(benchmark: BenchmarkFixture, triple: list[Picture], convention: str) -> None:
+def test_all_metrics(benchmark: BenchmarkFixture, triple: list[ImageArray], convention: str) -> None:
     benchmark(metrics.evaluate, *map(grey, triple), convention=convention)
 
 
 @pytest.mark.parametrize("name", metrics.IDS)
-def test_one_metric(benchmark: BenchmarkFixture, triple: list[Picture], name: str) -> None:
+def test_one_metric(benchmark: BenchmarkFixture, triple: list[ImageArray], name: str) -> None:
     benchmark(metrics.evaluate, *map(grey, triple), only=[name])
 
 
-def test_fidelity_of_dark_pictures(benchmark: BenchmarkFixture, triple: list[Picture]) -> None:
+def test_fidelity_of_dark_images(benchmark: BenchmarkFixture, triple: list[ImageArray]) -> None:
     """The dearest case of tang2022's VIF, which skips what is nowhere dark."""
-    dark = [grey(picture) // 8 for picture in triple]
+    dark = [grey(image) // 8 for image in triple]
     benchmark(metrics.evaluate, *dark, only=["VIF"])
 
 
 def test_ratio_to_decoding(
-    benchmark: BenchmarkFixture, triple: list[Picture], files: list[Path], capsys: pytest.CaptureFixture[str]
+    benchmark: BenchmarkFixture, triple: list[ImageArray], files: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All eight metrics cost at most four times what decoding the files costs.
 
     In seconds of processor time, so that it matters little what else the machine does; each turn takes both in
     succession and the middle ratio counts.
     """
-    pictures = [grey(picture) for picture in triple]
-    turns = [(timed(lambda: metrics.evaluate(*pictures)), timed(lambda: decode(files))) for _ in range(25)]
+    images = [grey(image) for image in triple]
+    turns = [(timed(lambda: metrics.evaluate(*images)), timed(lambda: decode(files))) for _ in range(25)]
     ratio = median(scoring / decoding for scoring, decoding in turns)
     scoring, decoding = (1e3 * min(times) for times in zip(*turns, strict=True))
     with capsys.disabled():
         print(f"\neight metrics {scoring:.0f} ms, decoding {decoding:.0f} ms at best; middle ratio {ratio:.2f}")
-    benchmark.pedantic(metrics.evaluate, args=pictures)
+    benchmark.pedantic(metrics.evaluate, args=images)
     assert ratio < 4
 
 

@@ -1,4 +1,4 @@
-"""What kept memory and tiles are worth where networks fuse large pictures on a CPU: `pytest tests/speed -s`."""
+"""What kept memory and tiles are worth where networks fuse large images on a CPU: `pytest tests/speed -s`."""
 
 import subprocess
 import sys

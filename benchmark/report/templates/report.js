@@ -94,8 +94,8 @@
     if (!scenes.has(index)) scenes.set(index, JSON.parse(blocks[index].textContent));
     return scenes.get(index);
   };
-  const uri = (picture) => `data:image/webp;base64,${picture.data}`;
-  const state = { scene: 0, picture: 0, scale: 1, x: 0, y: 0 };
+  const uri = (image) => `data:image/webp;base64,${image.data}`;
+  const state = { scene: 0, image: 0, scale: 1, x: 0, y: 0 };
   const chooser = $("scene");
 
   const outlines = (svg, { width, height, zooms }) => {
@@ -117,7 +117,7 @@
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${label}, ${colour.split("-")[0]} place enlarged`);
     const draw = () => {
-      const scale = image.naturalWidth / one.width; // the embedded picture may be smaller than the original
+      const scale = image.naturalWidth / one.width; // the embedded image may be smaller than the original
       const pen = canvas.getContext("2d");
       pen.imageSmoothingQuality = "high";
       const from = [x0, y0, x1 - x0, y1 - y0].map((value) => value * scale);
@@ -128,21 +128,21 @@
     return canvas;
   };
 
-  const figure = (one, picture, index) => {
-    const made = element("figure", {}, element("figcaption", { textContent: picture.label }));
-    if (!picture.data) {
-      made.append(element("p", { className: "absent", textContent: picture.missing }));
+  const figure = (one, image, index) => {
+    const made = element("figure", {}, element("figcaption", { textContent: image.label }));
+    if (!image.data) {
+      made.append(element("p", { className: "absent", textContent: image.missing }));
       return made;
     }
-    const image = element("img", { alt: `${picture.label}, scene ${one.image}`, width: one.width, height: one.height });
-    image.src = uri(picture);
+    const image = element("img", { alt: `${image.label}, scene ${one.image}`, width: one.width, height: one.height });
+    image.src = uri(image);
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("aria-hidden", "true");
     outlines(svg, one);
     const open = element("button", { type: "button", className: "open" }, image, svg);
-    open.setAttribute("aria-label", `Enlarge ${picture.label}, scene ${one.image}`);
+    open.setAttribute("aria-label", `Enlarge ${image.label}, scene ${one.image}`);
     open.addEventListener("click", () => enlarge(index));
-    const crops = one.zooms.map((zoom, place) => crop(image, one, zoom, COLOURS[place], picture.label));
+    const crops = one.zooms.map((zoom, place) => crop(image, one, zoom, COLOURS[place], image.label));
     made.append(open, element("div", { className: "crops" }, ...crops));
     return made;
   };
@@ -152,7 +152,7 @@
     const one = scene(state.scene);
     chooser.value = String(state.scene);
     $("scene-count").textContent = `${state.scene + 1} of ${blocks.length}`;
-    $("pictures").replaceChildren(...one.pictures.map((picture, place) => figure(one, picture, place)));
+    $("images").replaceChildren(...one.images.map((image, place) => figure(one, image, place)));
   };
   chooser.addEventListener("change", () => showScene(Number(chooser.value)));
   $("scene-before").addEventListener("click", () => showScene(state.scene - 1));
@@ -205,50 +205,50 @@
     place();
   };
 
-  const showPicture = (index) => {
+  const showImage = (index) => {
     const one = scene(state.scene);
-    state.picture = (index + one.pictures.length) % one.pictures.length;
-    const picture = one.pictures[state.picture];
-    $("viewer-title").textContent = picture.label;
+    state.image = (index + one.images.length) % one.images.length;
+    const image = one.images[state.image];
+    $("viewer-title").textContent = image.label;
     $("viewer-scene").textContent = `${one.dataset}, ${one.image}`;
-    $("viewer-missing").textContent = picture.data ? "" : picture.missing;
-    sheet.hidden = !picture.data;
-    if (picture.data) $("viewer-picture").src = uri(picture);
-    $("viewer-picture").alt = `${picture.label}, scene ${one.image}`;
+    $("viewer-missing").textContent = image.data ? "" : image.missing;
+    sheet.hidden = !image.data;
+    if (image.data) $("viewer-image").src = uri(image);
+    $("viewer-image").alt = `${image.label}, scene ${one.image}`;
     outlines($("viewer-boxes"), one);
     $("zoom-green").disabled = !one.zooms[0];
     $("zoom-red").disabled = !one.zooms[1];
     $("viewer-scores").replaceChildren(
-      ...Object.entries(picture.scores).map(([name, value]) => element("span", {}, `${name} `, element("b", {}, value))),
+      ...Object.entries(image.scores).map(([name, value]) => element("span", {}, `${name} `, element("b", {}, value))),
     );
     const buttons = [...$("labels").children];
-    if (buttons.includes(document.activeElement)) buttons[state.picture].focus();
-    buttons.forEach((button, other) => button.setAttribute("aria-pressed", String(other === state.picture)));
-    $("labels").children[state.picture].scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
+    if (buttons.includes(document.activeElement)) buttons[state.image].focus();
+    buttons.forEach((button, other) => button.setAttribute("aria-pressed", String(other === state.image)));
+    $("labels").children[state.image].scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
     measure();
   };
-  const flick = (step) => showPicture(state.picture + step);
+  const flick = (step) => showImage(state.image + step);
   $("labels").append(
-    ...scene(0).pictures.map(({ label }, index) => {
+    ...scene(0).images.map(({ label }, index) => {
       const button = element("button", { type: "button", textContent: label });
-      button.addEventListener("click", () => showPicture(index));
+      button.addEventListener("click", () => showImage(index));
       return button;
     }),
   );
   const enlarge = (index) => {
     Object.assign(state, { scale: 1, x: 0, y: 0 });
     viewer.showModal();
-    showPicture(index);
+    showImage(index);
     $("labels").children[index].focus();
   };
   const turn = (step) => {
     showScene(state.scene + step);
-    showPicture(state.picture);
+    showImage(state.image);
   };
 
   $("viewer-close").addEventListener("click", () => viewer.close());
   viewer.addEventListener("close", () => {
-    $("pictures").children[state.picture]?.querySelector("button")?.focus();
+    $("images").children[state.image]?.querySelector("button")?.focus();
   });
   $("flick-before").addEventListener("click", () => flick(-1));
   $("flick-after").addEventListener("click", () => flick(1));
@@ -334,7 +334,7 @@
     tip.hidden = true;
     showScene(Number(mark.dataset.scene));
     const label = mark.dataset.method;
-    const index = scene(state.scene).pictures.findIndex((picture) => picture.label === label);
+    const index = scene(state.scene).images.findIndex((image) => image.label === label);
     enlarge(Math.max(index, 0));
   };
   document.addEventListener("click", follow);

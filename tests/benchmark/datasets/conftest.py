@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmark.datasets.trees import item, picture, text, xml
+from tests.benchmark.datasets.trees import image, item, text, xml
 
 
 @pytest.fixture
@@ -12,8 +12,8 @@ def m3fd(tmp_path: Path) -> Path:
     """Three pairs in MoE-Fusion's layout, two of them for training."""
     root = tmp_path / "M3FD"
     for name in ("00000", "00001", "00002"):
-        picture(root / "Ir" / f"{name}.png", mode="RGB")
-        picture(root / "Vis" / f"{name}.png", mode="RGB")
+        image(root / "Ir" / f"{name}.png", mode="RGB")
+        image(root / "Vis" / f"{name}.png", mode="RGB")
         xml(root / "Annotation" / f"{name}.xml", item("Car"), item("People", (1, 1, 40, 30), difficult=1))
     text(root / "train.txt", "00001", "00000")
     text(root / "test.txt", "00002")
@@ -25,8 +25,8 @@ def tardal(tmp_path: Path) -> Path:
     """Two pairs in TarDAL's layout, one for training."""
     root = tmp_path / "M3FD"
     for name in ("00000", "00001"):
-        picture(root / "ir" / f"{name}.png")
-        picture(root / "vi" / f"{name}.png", mode="RGB")
+        image(root / "ir" / f"{name}.png")
+        image(root / "vi" / f"{name}.png", mode="RGB")
         text(root / "labels" / f"{name}.txt", "1 0.5 0.5 0.25 0.2")
     text(root / "meta" / "train.txt", "00000.png")
     text(root / "meta" / "val.txt", "00001.png")
@@ -38,8 +38,8 @@ def flir(tmp_path: Path) -> Path:
     """Three pairs in the layout of FLIR's aligned version, two of them for training."""
     root = tmp_path / "FLIR_aligned"
     for name in ("FLIR_00002", "FLIR_00003", "FLIR_08864"):
-        picture(root / "align" / "JPEGImages" / f"{name}_PreviewData.jpeg")
-        picture(root / "align" / "JPEGImages" / f"{name}_RGB.jpg", mode="RGB")
+        image(root / "align" / "JPEGImages" / f"{name}_PreviewData.jpeg")
+        image(root / "align" / "JPEGImages" / f"{name}_RGB.jpg", mode="RGB")
         xml(root / "align" / "Annotations" / f"{name}_PreviewData.xml", item("car"), item("bike"))
     text(root / "align" / "align_train.txt", "FLIR_00002_PreviewData", "FLIR_00003_PreviewData")
     text(root / "align" / "align_validation.txt", "FLIR_08864")
@@ -51,8 +51,8 @@ def llvip(tmp_path: Path) -> Path:
     """Two pairs in LLVIP's layout, one for training."""
     root = tmp_path / "LLVIP"
     for part, name in (("train", "010001"), ("test", "190001")):
-        picture(root / "infrared" / part / f"{name}.jpg", mode="RGB")
-        picture(root / "visible" / part / f"{name}.jpg", mode="RGB")
+        image(root / "infrared" / part / f"{name}.jpg", mode="RGB")
+        image(root / "visible" / part / f"{name}.jpg", mode="RGB")
         xml(root / "Annotations" / f"{name}.xml", item("person"))
     return root
 
@@ -62,8 +62,8 @@ def msrs(tmp_path: Path) -> Path:
     """Three pairs in MSRS's layout, two of them for training, with two kinds of labels."""
     root = tmp_path / "MSRS"
     for part, name in (("train", "00001D"), ("train", "00003N"), ("test", "00004N")):
-        picture(root / part / "ir" / f"{name}.png")
-        picture(root / part / "vi" / f"{name}.png", mode="RGB")
+        image(root / part / "ir" / f"{name}.png")
+        image(root / part / "vi" / f"{name}.png", mode="RGB")
         text(root / "labels" / "fusion" / part / f"{name}.txt", "2 0.5 0.5 0.25 0.2", "0 0.5 0.5 0.1 0.1")
         text(root / "labels" / "visible" / part / f"{name}.txt")
     text(root / "labels" / "classes.txt", "0 person", "1 bicycle", "2 car")
@@ -75,6 +75,6 @@ def two_folders(tmp_path: Path) -> Path:
     """Two pairs in two folders."""
     root = tmp_path / "TNO"
     for name in ("01", "03"):
-        picture(root / "ir" / f"{name}.png", mode="RGB")
-        picture(root / "vi" / f"{name}.bmp")
+        image(root / "ir" / f"{name}.png", mode="RGB")
+        image(root / "vi" / f"{name}.bmp")
     return root

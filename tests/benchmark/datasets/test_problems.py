@@ -9,7 +9,7 @@ import pytest
 from benchmark import datasets
 from benchmark.datasets.findings import MOST
 from metrics.errors import InputError
-from tests.benchmark.datasets.trees import item, picture, text, xml
+from tests.benchmark.datasets.trees import image, item, text, xml
 from tests.faults.cases import time_limit
 
 BOMB = """<?xml version="1.0"?>
@@ -66,10 +66,10 @@ def test_empty_root(tmp_path: Path) -> None:
 
 
 def test_folders_without_a_match(tmp_path: Path) -> None:
-    picture(tmp_path / "ir" / "a.png")
-    picture(tmp_path / "vi" / "b.png")
+    image(tmp_path / "ir" / "a.png")
+    image(tmp_path / "vi" / "b.png")
     found = datasets.scan("tno", tmp_path, unmatched="skip")
-    assert found.problems == [f"{tmp_path} holds no pair of pictures that match by name."]
+    assert found.problems == [f"{tmp_path} holds no pair of images that match by name."]
 
 
 @pytest.mark.parametrize("name", ["../00002", "/etc/00002", "a\\00002", "..", "a\0b", "Ir/00002"])
@@ -84,7 +84,7 @@ def test_names_that_leave_the_folder(name: str, m3fd: Path) -> None:
     ("lines", "expected"),
     [
         (["00002", "00002"], "test.txt, line 2: 00002 is already in line 1"),
-        (["00002", "00007"], "test.txt, line 2: 00007 has neither an infrared nor a visible picture"),
+        (["00002", "00007"], "test.txt, line 2: 00007 has neither an infrared nor a visible image"),
         (["00002", "00001"], "00001 is in both"),
         ([], "test.txt lists no names"),
     ],
@@ -159,7 +159,7 @@ def test_a_name_in_both_parts(msrs: Path) -> None:
 
 def test_a_listed_name_that_means_two_pairs(msrs: Path, tmp_path: Path) -> None:
     for band in ("ir", "vi"):
-        picture(msrs / "test" / band / "00001D.png")
+        image(msrs / "test" / band / "00001D.png")
     found = datasets.scan("msrs", msrs, test_list=text(tmp_path / "mine.txt", "00001D"))
     assert found.problems == [
         f"{msrs / 'test' / 'ir' / '00001D.png'} has the name of {msrs / 'train' / 'ir' / '00001D.png'}; rename one."
@@ -170,7 +170,7 @@ def test_a_listed_name_that_means_two_pairs(msrs: Path, tmp_path: Path) -> None:
 def test_a_part_with_one_band(name: str, folder: str, request: pytest.FixtureRequest) -> None:
     root: Path = request.getfixturevalue(name)
     shutil.rmtree(root / folder)
-    assert problem(name, root)[1].startswith(f"{root / folder} is not a folder; expected one with picture files")
+    assert problem(name, root)[1].startswith(f"{root / folder} is not a folder; expected one with image files")
 
 
 def test_missing_partner(m3fd: Path) -> None:
@@ -182,22 +182,22 @@ def test_missing_partner(m3fd: Path) -> None:
 
 
 def test_sizes_that_differ(m3fd: Path) -> None:
-    picture(m3fd / "Vis" / "00002.png", size=(41, 30), mode="RGB")
+    image(m3fd / "Vis" / "00002.png", size=(41, 30), mode="RGB")
     kind, line = problem("m3fd", m3fd)
     assert kind == "size"
     assert "Ir/00002.png is 40x30 but" in line
     assert "Vis/00002.png is 41x30; a pair has one size" in line
 
 
-def test_no_picture(llvip: Path) -> None:
+def test_no_image(llvip: Path) -> None:
     (llvip / "visible" / "test" / "190001.jpg").write_text("<html>")
     kind, line = problem("llvip", llvip)
     assert kind == "unreadable file"
-    assert "190001.jpg is not a picture" in line
+    assert "190001.jpg is not an image" in line
 
 
 def test_two_files_of_one_name(two_folders: Path) -> None:
-    picture(two_folders / "ir" / "01.jpg")
+    image(two_folders / "ir" / "01.jpg")
     assert "holds both 01.jpg and 01.png" in problem("tno", two_folders)[1]
 
 
@@ -253,7 +253,7 @@ def test_malformed_xml(content: str, expected: str, m3fd: Path) -> None:
         (item(edges=(5, 6, "inf", 8)), "annotation", "has edges that are no finite"),
         (item(edges=(20, 6, 5, 8)), "annotation", "object 2: Car box is inverted (xmin 20, ymin 6, xmax 5, ymax 8)"),
         (item(edges=(5, 8, 20, 7)), "annotation", "is inverted"),
-        (item(edges=(5, 6, 42, 8)), "annotation", "box (4, 5, 42, 8) reaches 2.0 pixels outside its picture of 40x30"),
+        (item(edges=(5, 6, 42, 8)), "annotation", "box (4, 5, 42, 8) reaches 2.0 pixels outside its image of 40x30"),
         (item(edges=(-1, 6, 20, 8)), "annotation", "object 2: Car box (-2, 5, 20, 8) reaches 2.0 pixels outside"),
         (item(edges=(5, 6, 20, 3000)), "annotation", "reaches 2970.0 pixels outside"),
         (item(difficult=2), "annotation", "object 2: <difficult> is '2'; expected 0 or 1"),
@@ -279,7 +279,7 @@ def test_bad_boxes(box: str, kind: str, expected: str, m3fd: Path) -> None:
         ("0 0.5 0.5 0.1 wide", "annotation", "expected a class number and four numbers"),
         ("0 nan 0.5 0.1 0.1", "annotation", "no finite numbers"),
         ("0 0.5 0.5 -0.1 0.1", "annotation", "is inverted"),
-        ("0 20 15 10 10", "annotation", "pixels outside its picture of 40x30"),
+        ("0 20 15 10 10", "annotation", "pixels outside its image of 40x30"),
     ],
 )
 def test_bad_yolo_lines(line: str, kind: str, expected: str, msrs: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_box_one_pixel_outside_is_clipped(edges: tuple[int, ...], kept: tuple[
     dataset = datasets.load("m3fd", m3fd)
     (box,) = dataset.test[0].boxes
     assert (box.x0, box.y0, box.x1, box.y1) == kept
-    assert dataset.notes == ("boxes that reached up to one pixel outside their picture, clipped: 1",)
+    assert dataset.notes == ("boxes that reached up to one pixel outside their image, clipped: 1",)
 
 
 def test_rounding_of_yolo_edges_is_clipped_without_a_word(msrs: Path) -> None:
@@ -323,10 +323,10 @@ def test_boxes_without_area_are_left_out_with_a_count(msrs: Path, m3fd: Path) ->
     assert datasets.load("m3fd", m3fd).notes[1] == "boxes without area, left out: 1"
 
 
-def test_a_stated_size_that_is_not_the_pictures_is_noted(m3fd: Path) -> None:
+def test_a_stated_size_that_is_not_the_images_is_noted(m3fd: Path) -> None:
     xml(m3fd / "Annotation" / "00002.xml", item(), size=(80, 60))
     xml(m3fd / "Annotation" / "00001.xml", item(), size=(0, 0))
-    note = "annotation files that state another size than their picture has: 1"
+    note = "annotation files that state another size than their image has: 1"
     assert datasets.load("m3fd", m3fd).notes == (note,)
 
 

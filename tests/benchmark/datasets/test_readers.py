@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from benchmark import datasets
-from benchmark.datasets import Box, synthetic
+from benchmark.datasets import Box
+from benchmark.synthetic import layouts as synthetic
 from metrics.errors import InputError
-from tests.benchmark.datasets.trees import item, picture, text, xml
+from tests.benchmark.datasets.trees import image, item, text, xml
 
 
 def names(pairs: tuple[datasets.Pair, ...]) -> list[str]:
@@ -24,7 +25,7 @@ def test_m3fd(m3fd: Path) -> None:
     assert dataset.notes == ()
     pair = dataset.test[0]
     assert (pair.infrared, pair.visible) == (m3fd / "Ir" / "00002.png", m3fd / "Vis" / "00002.png")
-    # 1-based and inclusive: pixels 5 to 20 are 16 wide, and 1 to 40 are the whole picture
+    # 1-based and inclusive: pixels 5 to 20 are 16 wide, and 1 to 40 are the whole image
     assert pair.boxes == (Box(4, 5, 20, 25, "Car"), Box(0, 0, 40, 30, "People", difficult=True))
 
 
@@ -75,7 +76,7 @@ def test_flir(flir: Path) -> None:
     assert dataset.train[0].visible.name == "FLIR_00002_RGB.jpg"
     assert dataset.notes == (
         "boxes of the class dog, which is not evaluated, left out: 2",
-        "pictures without an annotation file, taken as pictures without objects: 1",
+        "images without an annotation file, taken as images without objects: 1",
     )
     inside = datasets.load("flir", flir / "align")
     assert (inside.train, inside.test) == (dataset.train, dataset.test)
@@ -93,11 +94,11 @@ def test_llvip(llvip: Path) -> None:
 
 def test_llvip_without_annotations_and_test(tmp_path: Path) -> None:
     for band in ("infrared", "visible"):
-        picture(tmp_path / band / "train" / "010001.jpg")
+        image(tmp_path / band / "train" / "010001.jpg")
     dataset = datasets.load("llvip", tmp_path)
     assert (names(dataset.train), dataset.test) == (["010001"], ())
     assert dataset.notes == (
-        "no folder Annotations: pictures without boxes",
+        "no folder Annotations: images without boxes",
         "no folder infrared/test: the test part is empty",
     )
 
@@ -127,7 +128,7 @@ def test_msrs_without_train_takes_dev_lists(msrs: Path) -> None:
 def test_msrs_without_labels(msrs: Path) -> None:
     dataset = datasets.load("msrs", msrs, labels="infrared")
     assert dataset.test[0].boxes == ()
-    assert dataset.notes[0] == "no folder labels/infrared/train: train pictures without boxes"
+    assert dataset.notes[0] == "no folder labels/infrared/train: train images without boxes"
 
 
 @pytest.mark.parametrize(
@@ -135,8 +136,8 @@ def test_msrs_without_labels(msrs: Path) -> None:
     [("ir", "vi"), ("Ir", "Vis"), ("infrared", "visible"), ("cropinfrared", "crop_LR_visible")],
 )
 def test_folders_by_their_common_names(infrared: str, visible: str, tmp_path: Path) -> None:
-    picture(tmp_path / infrared / "a.png")
-    picture(tmp_path / visible / "a.jpg", mode="RGB")
+    image(tmp_path / infrared / "a.png")
+    image(tmp_path / visible / "a.jpg", mode="RGB")
     for folder in (infrared, visible):
         (tmp_path / folder / "Thumbs.db").write_bytes(b"\0")
     dataset = datasets.load("folders", tmp_path)
@@ -144,21 +145,21 @@ def test_folders_by_their_common_names(infrared: str, visible: str, tmp_path: Pa
 
 
 def test_folders_by_option(tmp_path: Path) -> None:
-    picture(tmp_path / "lwir" / "a.png")
-    picture(tmp_path / "rgb" / "a.png")
+    image(tmp_path / "lwir" / "a.png")
+    image(tmp_path / "rgb" / "a.png")
     dataset = datasets.load("folders", tmp_path, infrared="lwir", visible="rgb")
     assert dataset.test[0].infrared == tmp_path / "lwir" / "a.png"
     with pytest.raises(InputError, match=r"does not hold the folders ir and vi or .*found: lwir/, rgb/"):
         datasets.load("folders", tmp_path)
 
 
-def test_unmatched_pictures(two_folders: Path) -> None:
-    picture(two_folders / "ir" / "05.png")
+def test_unmatched_images(two_folders: Path) -> None:
+    image(two_folders / "ir" / "05.png")
     with pytest.raises(InputError, match=r"ir/05\.png has no visible partner in .*vi\.$"):
         datasets.load("tno", two_folders)
     dataset = datasets.load("tno", two_folders, unmatched="skip")
     assert names(dataset.test) == ["01", "03"]
-    assert dataset.notes == ("pictures without a partner, left out: 1",)
+    assert dataset.notes == ("images without a partner, left out: 1",)
 
 
 @pytest.mark.parametrize("layout", list(synthetic.LAYOUTS))
@@ -197,7 +198,7 @@ def test_registry() -> None:
         ("m3fd", {"labels": "fusion"}, "unknown option of the data set m3fd 'labels'; known: train_list, test_list"),
         ("llvip", {"train_list": "x"}, "unknown option of the data set llvip 'train_list'; known: none"),
         ("msrs", {"labels": "both"}, "unknown kind of MSRS labels 'both'; known: fusion, infrared, visible"),
-        ("tno", {"unmatched": "keep"}, "unknown way to treat unmatched pictures 'keep'; known: error, skip"),
+        ("tno", {"unmatched": "keep"}, "unknown way to treat unmatched images 'keep'; known: error, skip"),
         ("folders", {"infrared": "ir"}, "the options infrared and visible go together"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_published_list_can_be_given(shared: Path) -> None:
     assert 11 <= pairs <= 12
 
 
-def test_check_of_real_pictures(shared: Path) -> None:
+def test_check_of_real_images(shared: Path) -> None:
     report = datasets.check("flir", shared / "data" / "FLIR_aligned")
     assert (report.problems, report.notes) == ({}, ())
     # only four pairs of the sample have the official size; the others are crops

@@ -15,7 +15,7 @@ from benchmark import datasets
 from benchmark.datasets import report as reports
 from benchmark.datasets.findings import MOST
 from metrics.errors import InputError
-from tests.benchmark.datasets.trees import item, picture, text, xml
+from tests.benchmark.datasets.trees import image, item, text, xml
 
 
 def printed(report: datasets.CheckReport, limit: int = 50) -> str:
@@ -27,7 +27,7 @@ def printed(report: datasets.CheckReport, limit: int = 50) -> str:
 
 def test_of_a_whole_folder(m3fd: Path) -> None:
     for band in ("Ir", "Vis"):
-        picture(m3fd / band / "00000.png", size=(80, 60), mode="RGB")
+        image(m3fd / band / "00000.png", size=(80, 60), mode="RGB")
     xml(m3fd / "Annotation" / "00000.xml", item("Lamp"), size=(80, 60))
     calls: list[tuple[int, int]] = []
     report = datasets.check("m3fd", m3fd, progress=lambda done, total: calls.append((done, total)))
@@ -113,7 +113,7 @@ def test_no_process_is_too_few(jobs: int, m3fd: Path) -> None:
 def test_of_swapped_bands(two_folders: Path) -> None:
     assert datasets.check("tno", two_folders).notes == ()
     Image.new("RGB", (40, 30), (200, 40, 40)).save(two_folders / "ir" / "01.png")
-    assert datasets.check("tno", two_folders).notes == ("infrared pictures in colour (are the bands swapped?): 1",)
+    assert datasets.check("tno", two_folders).notes == ("infrared images in colour (are the bands swapped?): 1",)
 
 
 @pytest.mark.parametrize("name", ["m3fd", "flir", "llvip", "msrs", "roadscene", "tno", "folders", "synthetic"])

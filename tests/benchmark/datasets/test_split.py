@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import datasets
 from benchmark.datasets import m3fd as reader
-from tests.benchmark.datasets.trees import picture, xml
+from tests.benchmark.datasets.trees import image, xml
 
 
 def test_of_all_pairs() -> None:
@@ -32,8 +32,8 @@ def test_is_used_without_lists(m3fd: Path) -> None:
     (m3fd / "train.txt").unlink()
     (m3fd / "test.txt").unlink()
     for number in range(3, 28):
-        picture(m3fd / "Ir" / f"{number:05d}.png")
-        picture(m3fd / "Vis" / f"{number:05d}.png")
+        image(m3fd / "Ir" / f"{number:05d}.png")
+        image(m3fd / "Vis" / f"{number:05d}.png")
         xml(m3fd / "Annotation" / f"{number:05d}.xml")
     dataset = datasets.load("m3fd", m3fd)
     train, test = reader.seeded_split([f"{number:05d}" for number in range(28)])

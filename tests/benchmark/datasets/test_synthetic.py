@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 from benchmark import datasets
-from benchmark.datasets import scenes, synthetic
 from benchmark.datasets.base import Box
-from benchmark.datasets.scenes import figures
-from benchmark.datasets.scenes.canvas import HEAT, LAYERS, LIGHT, Canvas, Thing
-from benchmark.datasets.scenes.street import Camera, Street
+from benchmark.synthetic import layouts as synthetic
+from benchmark.synthetic import scenes
+from benchmark.synthetic.scenes import figures
+from benchmark.synthetic.scenes.canvas import HEAT, LAYERS, LIGHT, Canvas, Thing
+from benchmark.synthetic.scenes.street import Camera, Street
 from metrics.errors import InputError
-from metrics.pictures import grey, read
+from metrics.images import grey, read
 
 SEEDS = range(24)
-INVISIBLE = 0.25  # contrast below which an object is nearly invisible in a picture
+INVISIBLE = 0.25  # contrast below which an object is nearly invisible in an image
 
 
 @pytest.fixture(scope="module")
@@ -26,37 +27,37 @@ def rendered() -> list[scenes.Scene]:
     return [synthetic.scene(seed) for seed in SEEDS]
 
 
-def contrast(picture: np.ndarray, mine: np.ndarray, rows: np.ndarray, margin: int) -> float:
+def contrast(image: np.ndarray, mine: np.ndarray, rows: np.ndarray, margin: int) -> float:
     """How far an object's mean lies from its surroundings' in these rows, in deviations of the latter."""
     columns = np.flatnonzero(mine[rows].any(axis=0))
     here = slice(rows[0], rows[-1] + 1), slice(max(columns[0] - margin, 0), columns[-1] + margin + 1)
-    inside, around = picture[here][mine[here]], picture[here][~mine[here]]
+    inside, around = image[here][mine[here]], image[here][~mine[here]]
     return float(abs(inside.mean() - around.mean()) / max(around.std(), 2.0)) if around.size else 0.0
 
 
-def whole(picture: np.ndarray, mine: np.ndarray) -> float:
+def whole(image: np.ndarray, mine: np.ndarray) -> float:
     """The contrast of an object with what is around it, up to a quarter of its height away."""
     rows = np.flatnonzero(mine.any(axis=1))
     margin = max((rows[-1] - rows[0]) // 4, 3)
     taller = np.arange(max(rows[0] - margin, 0), min(rows[-1] + margin + 1, len(mine)))
-    return contrast(picture, mine, taller, margin)
+    return contrast(image, mine, taller, margin)
 
 
-def strongest(picture: np.ndarray, mine: np.ndarray) -> float:
+def strongest(image: np.ndarray, mine: np.ndarray) -> float:
     """The contrast of the one among an object's upper, middle and lower third that has most."""
     rows = np.flatnonzero(mine.any(axis=1))
     margin = max((rows[-1] - rows[0]) // 4, 3)
     thirds = np.array_split(np.arange(rows[0], rows[-1] + 1), 3)
-    return max(contrast(picture, mine, third, margin) for third in thirds if mine[third].any())
+    return max(contrast(image, mine, third, margin) for third in thirds if mine[third].any())
 
 
 @pytest.fixture(scope="module")
 def contrasts(rendered: list[scenes.Scene]) -> dict[str, np.ndarray]:
-    """Whole and strongest contrast, (N, 2), of every object in each band and in the two simplest fused pictures."""
+    """Whole and strongest contrast, (N, 2), of every object in each band and in the two simplest fused images."""
     found: dict[str, list[tuple[float, float]]] = {}
     for one in rendered:
         luma = grey(one.visible)
-        pictures = {
+        images = {
             "infrared": one.infrared,
             "visible": luma,
             "average": ((one.infrared.astype(np.uint16) + luma) // 2).astype(np.uint8),
@@ -64,18 +65,18 @@ def contrasts(rendered: list[scenes.Scene]) -> dict[str, np.ndarray]:
         }
         for index in range(len(one.boxes)):
             mine = one.owner == index + 1
-            for name, picture in pictures.items():
-                found.setdefault(name, []).append((whole(picture, mine), strongest(picture, mine)))
+            for name, image in images.items():
+                found.setdefault(name, []).append((whole(image, mine), strongest(image, mine)))
     return {name: np.array(values) for name, values in found.items()}
 
 
-def entropy(picture: np.ndarray) -> float:
-    share = np.bincount(picture.ravel(), minlength=256) / picture.size
+def entropy(image: np.ndarray) -> float:
+    share = np.bincount(image.ravel(), minlength=256) / image.size
     return float(-(share[share > 0] * np.log2(share[share > 0])).sum())
 
 
-def gradient(picture: np.ndarray) -> float:
-    levels = picture.astype(float)
+def gradient(image: np.ndarray) -> float:
+    levels = image.astype(float)
     across, down = np.diff(levels, axis=1)[:-1], np.diff(levels, axis=0)[:, :-1]
     return float(np.sqrt((across**2 + down**2) / 2).mean())
 
@@ -89,11 +90,11 @@ def test_a_seed_always_gives_the_same_scene(seed: int, rendered: list[scenes.Sce
 
 
 def test_seeds_give_different_scenes(rendered: list[scenes.Scene]) -> None:
-    for picture in ("infrared", "visible"):
-        assert len({getattr(one, picture).tobytes() for one in rendered}) == len(rendered)
+    for image in ("infrared", "visible"):
+        assert len({getattr(one, image).tobytes() for one in rendered}) == len(rendered)
 
 
-# Mean and standard deviation of the infrared and the visible picture, as generator version 1 gave them on x86-64
+# Mean and standard deviation of the infrared and the visible image, as generator version 1 gave them on x86-64
 # with NumPy 2 and OpenCV 4. Bytes are not pinned: vector units of other processors round a few levels differently.
 PINNED = [
     (0, (103.1, 45.9, 98.0, 54.1)),
@@ -114,7 +115,7 @@ def test_scenes_stay_what_they_are(
 
 
 @pytest.mark.parametrize("size", [(320, 240), (97, 131), (640, 480)])
-def test_pictures_have_the_size_asked_for(size: tuple[int, int]) -> None:
+def test_images_have_the_size_asked_for(size: tuple[int, int]) -> None:
     one = synthetic.scene(5, size)
     width, height = size
     assert one.infrared.shape == one.owner.shape == (height, width)
@@ -172,7 +173,7 @@ def test_fusion_pays(contrasts: dict[str, np.ndarray]) -> None:
     assert middle["average"] > 1.15 * max(middle["infrared"], middle["visible"], middle["maximum"])
 
 
-def test_statistics_are_those_of_real_pictures(rendered: list[scenes.Scene]) -> None:
+def test_statistics_are_those_of_real_images(rendered: list[scenes.Scene]) -> None:
     # Real samples: entropy of infrared 5.0 (MSRS) to 7.9 (FLIR), of visible by day 5.9 to 7.7; average gradient at
     # 320x240: infrared 1.9 to 8.7, visible 1.8 to 12.7.
     for one in rendered:
@@ -205,7 +206,7 @@ def test_who_is_in_the_dark_is_warm(rendered: list[scenes.Scene]) -> None:
     assert np.mean(brighter) >= 0.9
 
 
-def test_glare_saturates_the_visible_picture_only(rendered: list[scenes.Scene]) -> None:
+def test_glare_saturates_the_visible_image_only(rendered: list[scenes.Scene]) -> None:
     for one in rendered:
         if "glare" in one.conditions:
             assert (grey(one.visible) > 250).mean() > 0.002

@@ -8,7 +8,7 @@ from PIL import Image
 SIZE = (40, 30)
 
 
-def picture(path: Path, *, size: tuple[int, int] = SIZE, mode: str = "L", level: int = 90) -> Path:
+def image(path: Path, *, size: tuple[int, int] = SIZE, mode: str = "L", level: int = 90) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, (level,) * len(mode) if len(mode) > 1 else level).save(path)
     return path

@@ -54,7 +54,7 @@ def test_perfect_detections_have_an_ap_of_one() -> None:
     assert result.mean == 1
     assert result.curves["class 1"].tolist() == [1] * 101
     assert result.summary["AP"] == 1
-    assert result.summary["AR_1"] == pytest.approx(2 / 3)  # the best of each picture finds two of the three
+    assert result.summary["AR_1"] == pytest.approx(2 / 3)  # the best of each image finds two of the three
     assert (result.summary["AP_medium"], result.summary["AP_large"]) == (1, None)  # 40² < 96²
 
 
@@ -75,7 +75,7 @@ def test_a_duplicate_is_wrong() -> None:
     assert mean(truth, found) == pytest.approx((51 + 50 * 2 / 3) / 101)
 
 
-def test_a_detection_on_a_picture_without_boxes_is_wrong() -> None:
+def test_a_detection_on_a_image_without_boxes_is_wrong() -> None:
     """Wrong before right: precision 1/2 at every recall."""
     assert mean(truth_of((1, 1, BOX)), found_of(((2, 1, BOX), 0.9), ((1, 1, BOX), 0.8))) == pytest.approx(0.5)
 
@@ -133,7 +133,7 @@ def test_boxes_at_the_border_are_found() -> None:
     assert result.summary["AP_small"] is None
 
 
-def test_only_the_best_hundred_of_a_picture_count() -> None:
+def test_only_the_best_hundred_of_a_image_count() -> None:
     wrong = [((1, 1, (60.0, 60.0, 10.0, 10.0)), 0.9)] * 100
     assert mean(truth_of((1, 1, BOX)), found_of(*wrong, ((1, 1, BOX), 0.1))) == 0
     assert mean(truth_of((1, 1, BOX)), found_of(*wrong[1:], ((1, 1, BOX), 0.1))) == pytest.approx(0.01)
@@ -292,7 +292,7 @@ def test_the_interval_is_repeatable_and_holds_the_mean() -> None:
 
 
 def test_the_interval_of_known_draws() -> None:
-    """One picture found, one not: AP of n draws of the first out of 2 is 0, 51/101 (recall 0 to 0.50), or 1."""
+    """One image found, one not: AP of n draws of the first out of 2 is 0, 51/101 (recall 0 to 0.50), or 1."""
     truth = truth_of((1, 1, BOX), (2, 1, BOX), images=2)
     assert interval(truth, found_of(((1, 1, BOX), 0.9))) == (0, 1)
     assert interval(truth, found_of(((1, 1, BOX), 0.9)), level=0.4) == pytest.approx((51 / 101, 51 / 101))

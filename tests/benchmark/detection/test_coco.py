@@ -11,8 +11,8 @@ from pycocotools.coco import COCO
 
 from benchmark.datasets.base import Box, Pair
 from benchmark.detection import coco
-from benchmark.detection.found import Detections
-from metrics import pictures
+from benchmark.detection.detections import Detections
+from metrics import images
 from metrics.errors import InputError
 
 CLASSES = ("car", "person")
@@ -20,9 +20,9 @@ CLASSES = ("car", "person")
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> list[Pair]:
-    """Two pictures of 40x30: a car that fills the right half and a difficult person; nothing."""
-    path = tmp_path / "picture.png"
-    pictures.write(path, np.zeros((30, 40), np.uint8))
+    """Two images of 40x30: a car that fills the right half and a difficult person; nothing."""
+    path = tmp_path / "image.png"
+    images.write(path, np.zeros((30, 40), np.uint8))
     boxes = (Box(20, 0, 40, 30, "car"), Box(1, 2, 4, 8, "person", difficult=True))
     return [Pair("a.b", path, path, boxes), Pair("empty", path, path)]
 
@@ -37,7 +37,7 @@ def detections(name: str = "a.b", **fields: Any) -> Detections:
     return replace(found, **fields)
 
 
-def test_ground_truth_has_ids_from_one_and_sizes_from_the_pictures(truth: coco.GroundTruth) -> None:
+def test_ground_truth_has_ids_from_one_and_sizes_from_the_images(truth: coco.GroundTruth) -> None:
     assert truth["images"] == [
         {"id": 1, "file_name": "a.b.png", "width": 40, "height": 30},
         {"id": 2, "file_name": "empty.png", "width": 40, "height": 30},
@@ -67,7 +67,7 @@ def test_a_box_elsewhere_is_refused(pairs: list[Pair], edges: tuple[float, float
 def test_an_unknown_class_and_a_repeated_name_are_refused(pairs: list[Pair]) -> None:
     with pytest.raises(InputError, match="'car'; known: person"):
         coco.ground_truth(pairs, ("person",))
-    with pytest.raises(InputError, match="two pictures are called 'a.b'"):
+    with pytest.raises(InputError, match="two images are called 'a.b'"):
         coco.ground_truth([pairs[0], pairs[0]], CLASSES)
 
 
@@ -79,7 +79,7 @@ def test_results_give_width_and_height(truth: coco.GroundTruth) -> None:
 @pytest.mark.parametrize(
     ("one", "reason"),
     [
-        (detections("other"), "'other', which is no picture"),
+        (detections("other"), "'other', which is no image"),
         (detections(boxes=np.array([[5.0, 0, 4, 1], [0, 0, 1, 1]])), "a.b is inverted"),
         (detections(scores=np.array([np.nan, 0.5])), "not finite"),
     ],

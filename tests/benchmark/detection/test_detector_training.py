@@ -19,7 +19,7 @@ from benchmark.detection.inference import detect
 from benchmark.detection.samples import Example, Target
 from benchmark.detection.settings import DetectionSettings
 from benchmark.detection.training import _changed, _learning_rate, load, train
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError
 
 CLASSES = ("dark", "bright")
@@ -42,8 +42,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
-    """Five pictures of two sizes with a dark and a bright block each, one of them without."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """Five images of two sizes with a dark and a bright block each, one of them without."""
+    folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     made = []
     for number in range(5):
@@ -53,7 +53,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
             x, y = x0 + int(rng.integers(0, 12)), int(rng.integers(0, 30))
             pixels[y : y + 24, x : x + 20] = level
             boxes.append(Box(x, y, x + 20, y + 24, label))
-        pictures.write(folder / f"{number}.png", pixels)
+        images.write(folder / f"{number}.png", pixels)
         made.append(Example(str(number), folder / f"{number}.png", None, tuple(boxes)))
     return made
 
@@ -83,7 +83,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def whole(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an uninterrupted run: five pictures in batches of two, three steps an epoch."""
+    """The folder of an uninterrupted run: five images in batches of two, three steps an epoch."""
     folder = tmp_path_factory.mktemp("whole")
     go(examples, folder)
     return folder
@@ -227,9 +227,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(examples: list[Example], tmp_pa
 def test_what_cannot_be_trained_on(examples: list[Example], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="training part is empty"):
         go([], tmp_path)
-    with pytest.raises(InputError, match="none of the training pictures has a box"):
+    with pytest.raises(InputError, match="none of the training images has a box"):
         go(examples[4:], tmp_path)
-    gone = replace(examples[0], picture=tmp_path / "gone.png")
+    gone = replace(examples[0], image=tmp_path / "gone.png")
     with pytest.raises(InputError, match="gone.png cannot be read"):
         go([gone, examples[1]], tmp_path)
     with pytest.raises(InputError, match="device 'tpu9' cannot be used"):

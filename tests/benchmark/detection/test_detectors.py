@@ -45,9 +45,9 @@ def test_same_network_as_torchvisions(name: str, original: Callable[..., nn.Modu
     ours = build(settings(name, min_size=64, max_size=128), 3).eval()
     theirs = original(weights=None, weights_backbone=None, num_classes=4, min_size=64, max_size=128).eval()
     theirs.load_state_dict(ours.state_dict())
-    picture = [torch.rand(3, 60, 100, generator=torch.Generator().manual_seed(0))]
+    image = [torch.rand(3, 60, 100, generator=torch.Generator().manual_seed(0))]
     with torch.no_grad():
-        found, expected = ours(picture)[0], theirs(picture)[0]
+        found, expected = ours(image)[0], theirs(image)[0]
     assert all(torch.equal(found[part], expected[part]) for part in ("boxes", "labels", "scores"))
     assert all(weight.requires_grad for weight in ours.parameters())
 
@@ -130,9 +130,9 @@ def test_coco_weights_act_as_in_torchvision(hub: Path, monkeypatch: pytest.Monke
         if isinstance(module, nn.BatchNorm2d):
             module.eps = 0.0  # what torchvision does with these weights
     overwrite_eps(theirs, 0.0)
-    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found, expected = ours.backbone(picture), theirs.eval().backbone(picture)
+        found, expected = ours.backbone(image), theirs.eval().backbone(image)
     for level in expected:
         torch.testing.assert_close(found[level], expected[level], rtol=1e-4, atol=1e-5)
 

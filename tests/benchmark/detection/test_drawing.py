@@ -1,4 +1,4 @@
-"""Pictures of detections: what is drawn where, sheets, and curves that are the same file every time."""
+"""Images of detections: what is drawn where, sheets, and curves that are the same file every time."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ import pytest
 from benchmark.datasets.base import Box, Pair
 from benchmark.detection import drawing
 from benchmark.detection.average_precision import RECALLS, SUMMARY, Precision
+from benchmark.detection.detections import Detections
 from benchmark.detection.drawing import COLOURS
-from benchmark.detection.found import Detections
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError
 
 CLASSES = ("person", "car")
@@ -24,8 +24,8 @@ def detections(*found: tuple[tuple[float, float, float, float], int, float]) -> 
     return Detections("a", boxes, labels, np.array([score for _, _, score in found], dtype=float))
 
 
-def at(picture: pictures.Picture, x: int, y: int) -> tuple[int, ...]:
-    return tuple(int(level) for level in picture[y, x])
+def at(image: images.ImageArray, x: int, y: int) -> tuple[int, ...]:
+    return tuple(int(level) for level in image[y, x])
 
 
 def test_a_detection_has_its_classs_colour_and_its_box_stays_clear() -> None:
@@ -86,9 +86,9 @@ def test_a_label_that_is_no_class_is_refused() -> None:
 
 def test_any_size_and_any_box_can_be_drawn() -> None:
     for shape in ((8, 8), (1, 40), (40, 1), (768, 1024)):
-        picture = np.zeros((*shape, 3), np.uint8)
+        image = np.zeros((*shape, 3), np.uint8)
         found = detections(((0, 0, shape[1], shape[0]), 1, 0.9), ((3, 3, 3, 3), 2, 0.8), ((900, 900, 950, 950), 2, 0.8))
-        assert drawing.draw(picture, [Box(0, 0, 1, 1, "car")], found, CLASSES).shape == picture.shape
+        assert drawing.draw(image, [Box(0, 0, 1, 1, "car")], found, CLASSES).shape == image.shape
 
 
 def test_scenes_are_those_with_most_boxes() -> None:
@@ -103,7 +103,7 @@ def test_scenes_are_those_with_most_boxes() -> None:
 def test_a_sheet_has_a_row_a_scene_and_a_column_a_method(tmp_path: Path) -> None:
     red, blue = (np.full((60, 80, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
     drawing.sheet(["scene", "other"], {"a": [red, blue], "b_$\n" * 30: [blue, None]}, tmp_path / "sheet.png")
-    sheet = pictures.read(tmp_path / "sheet.png")
+    sheet = images.read(tmp_path / "sheet.png")
     height, width = sheet.shape[:2]
     assert width >= 160
     assert height >= 120
@@ -120,9 +120,9 @@ def test_a_sheet_has_a_row_a_scene_and_a_column_a_method(tmp_path: Path) -> None
 
 
 def test_sheets_that_cannot_be_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no method has a picture"):
+    with pytest.raises(InputError, match="no method has an image"):
         drawing.sheet(["scene"], {"a": [None]}, tmp_path / "sheet.png")
-    with pytest.raises(InputError, match="'a' has 1 pictures for 2 scenes"):
+    with pytest.raises(InputError, match="'a' has 1 images for 2 scenes"):
         drawing.sheet(["scene", "other"], {"a": [None]}, tmp_path / "sheet.png")
 
 

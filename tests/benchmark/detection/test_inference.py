@@ -1,4 +1,4 @@
-"""Running a detector: one result a picture, in the picture's own pixels, always the same."""
+"""Running a detector: one result an image, in the image's own pixels, always the same."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from benchmark.detection.detectors import build
 from benchmark.detection.inference import detect
 from benchmark.detection.samples import Example
 from benchmark.detection.settings import DetectionSettings
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError
 
 # An untrained detector is sure of nothing: with a threshold of 0 it still gives its best guesses.
@@ -22,11 +22,11 @@ SIZES = {"a": (48, 64), "b": (70, 50)}
 def examples(tmp_path: Path) -> list[Example]:
     rng = np.random.default_rng(0)
     for name, size in SIZES.items():
-        pictures.write(tmp_path / f"{name}.png", rng.integers(0, 256, size, np.uint8))
+        images.write(tmp_path / f"{name}.png", rng.integers(0, 256, size, np.uint8))
     return [Example(name, tmp_path / f"{name}.png") for name in SIZES]
 
 
-def test_one_result_a_picture(examples: list[Example]) -> None:
+def test_one_result_a_image(examples: list[Example]) -> None:
     model = build(SETTINGS, 3)
     found = list(detect(model, examples, SETTINGS, device="cpu"))
     assert [each.name for each in found] == list(SIZES)

@@ -11,13 +11,13 @@ from benchmark.detection.samples import (
     Example,
     Samples,
     fused_examples,
+    image,
     infrared_examples,
-    picture,
     seen,
     target,
     visible_examples,
 )
-from metrics import pictures
+from metrics import images
 from metrics.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -27,9 +27,9 @@ GREY = RNG.integers(0, 256, (12, 16), np.uint8)
 
 def test_luma_is_grey_three_times() -> None:
     for source in (GREY, VISIBLE):
-        shown = picture(source, VISIBLE, "luma")
+        shown = image(source, VISIBLE, "luma")
         assert shown.shape == (12, 16, 3)
-        assert (shown == pictures.grey(source)[..., None]).all()
+        assert (shown == images.grey(source)[..., None]).all()
 
 
 def test_chroma_is_ycbcr_recolouring() -> None:
@@ -38,24 +38,24 @@ def test_chroma_is_ycbcr_recolouring() -> None:
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     cb, cr = (blue - luma) / 1.772, (red - luma) / 1.402
     expected = np.stack([GREY + 1.402 * cr, GREY - 0.344136 * cb - 0.714136 * cr, GREY + 1.772 * cb], axis=-1)
-    shown = picture(GREY, VISIBLE, "chroma").astype(float)
+    shown = image(GREY, VISIBLE, "chroma").astype(float)
     # Y is rounded to a level, so all three may be half a level off, and the sum is cut to a level.
     assert np.abs(shown - np.clip(expected, 0, 255)).max() < 1.01
 
 
-def test_a_visible_picture_keeps_its_colours_and_an_infrared_one_is_grey() -> None:
-    assert (picture(VISIBLE, VISIBLE, "chroma") == VISIBLE).all()
-    assert (picture(GREY, None, "chroma") == GREY[..., None]).all()
-    assert (picture(GREY, GREY, "chroma") == GREY[..., None]).all()  # a grey visible picture has no chroma
+def test_a_visible_image_keeps_its_colours_and_an_infrared_one_is_grey() -> None:
+    assert (image(VISIBLE, VISIBLE, "chroma") == VISIBLE).all()
+    assert (image(GREY, None, "chroma") == GREY[..., None]).all()
+    assert (image(GREY, GREY, "chroma") == GREY[..., None]).all()  # a grey visible image has no chroma
 
 
 def test_sizes_must_agree_for_chroma(tmp_path: Path) -> None:
-    pictures.write(tmp_path / "fused.png", GREY)
-    pictures.write(tmp_path / "visible.png", VISIBLE[:10])
+    images.write(tmp_path / "fused.png", GREY)
+    images.write(tmp_path / "visible.png", VISIBLE[:10])
     example = Example("a", tmp_path / "fused.png", tmp_path / "visible.png")
-    with pytest.raises(InputError, match="fused.png: the picture is 16x12 but the visible one is 16x10"):
+    with pytest.raises(InputError, match="fused.png: the image is 16x12 but the visible one is 16x10"):
         seen(example, "chroma")
-    assert seen(example, "luma").shape == (12, 16, 3)  # which the visible picture has no part in
+    assert seen(example, "luma").shape == (12, 16, 3)  # which the visible image has no part in
 
 
 def test_targets_are_clipped_and_numbered_from_one() -> None:
@@ -63,7 +63,7 @@ def test_targets_are_clipped_and_numbered_from_one() -> None:
         Box(-4.0, 2.5, 8.0, 30.0, "car"),  # over the left and the lower edge
         Box(3.0, 3.0, 5.0, 6.0, "person"),
         Box(3.0, 3.0, 5.0, 6.0, "person", difficult=True),
-        Box(16.0, 1.0, 20.0, 4.0, "car"),  # nothing of it is in the picture
+        Box(16.0, 1.0, 20.0, 4.0, "car"),  # nothing of it is in the image
         Box(5.0, 5.0, 5.0, 9.0, "car"),  # no width
     )
     wanted = target(boxes, ("person", "car"), (16, 12))
@@ -76,8 +76,8 @@ def test_targets_are_clipped_and_numbered_from_one() -> None:
 
 
 def test_samples(tmp_path: Path) -> None:
-    pictures.write(tmp_path / "00.png", GREY)
-    pictures.write(tmp_path / "vi.png", VISIBLE)
+    images.write(tmp_path / "00.png", GREY)
+    images.write(tmp_path / "vi.png", VISIBLE)
     pair = Pair("00", tmp_path / "00.png", tmp_path / "vi.png")
     (infrared,), (visible,), (fused,) = (
         infrared_examples([pair]),
@@ -89,9 +89,9 @@ def test_samples(tmp_path: Path) -> None:
     shown, wanted = data[0]
     assert shown.dtype == torch.float32
     assert torch.equal(shown, torch.from_numpy(GREY).float().div(255).expand(3, -1, -1))
-    assert wanted["boxes"].shape == (0, 4)  # a picture without objects stays, as a negative
+    assert wanted["boxes"].shape == (0, 4)  # an image without objects stays, as a negative
     assert wanted["labels"].shape == (0,)
     assert torch.equal(data[1][0], torch.from_numpy(VISIBLE).permute(2, 0, 1).float() / 255)
-    assert (data[2][0] * 255).round().permute(1, 2, 0).numpy() == pytest.approx(picture(GREY, VISIBLE, "chroma"))
+    assert (data[2][0] * 255).round().permute(1, 2, 0).numpy() == pytest.approx(image(GREY, VISIBLE, "chroma"))
     with pytest.raises(InputError, match="gone.png cannot be read"):
         Samples([Example("gone", tmp_path / "gone.png")], ("car",), "chroma")

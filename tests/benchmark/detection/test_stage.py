@@ -11,11 +11,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from rich.console import Console
 
-from benchmark import experiment
-from benchmark.datasets import synthetic
 from benchmark.detection.settings import DetectionSettings
-from benchmark.run import Options, run
-from metrics import pictures
+from benchmark.engine import experiment
+from benchmark.engine.runner import Options, run
+from benchmark.synthetic import layouts as synthetic
+from metrics import images
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -70,7 +70,7 @@ def test_the_papers_protocol(scenes: Path, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing is trained again for one more method"
 
 
-def test_a_stopped_detection_goes_on_behind_the_last_picture(scenes: Path, tmp_path: Path) -> None:
+def test_a_stopped_detection_goes_on_behind_the_last_image(scenes: Path, tmp_path: Path) -> None:
     options = Options(out=tmp_path, data_root=scenes, workers=1)
     go(wanted("average"), options)
     cell = tmp_path / "cells/M3FD/Average/detect"
@@ -94,7 +94,7 @@ def test_damage_is_refused_and_costs_nothing(scenes: Path, tmp_path: Path) -> No
     model = tmp_path / "cells/M3FD/infrared+visible/detector/model.safetensors"
     found = (cell / "detections.jsonl").read_bytes()
     before = fused.read_bytes()
-    pictures.write(fused, np.zeros((48, 64), np.uint8))
+    images.write(fused, np.zeros((48, 64), np.uint8))
     outcome = run(wanted("average"), options, stage="detect", console=Console(file=io.StringIO()))
     assert outcome.status == 2
     assert f"{fused} is 64x48 but its sources are 128x96" in outcome.refused[0]
@@ -107,7 +107,7 @@ def test_damage_is_refused_and_costs_nothing(scenes: Path, tmp_path: Path) -> No
     assert (cell / "detections.jsonl").read_bytes() == found
 
 
-def test_retraining_on_each_methods_pictures(scenes: Path, tmp_path: Path) -> None:
+def test_retraining_on_each_methods_images(scenes: Path, tmp_path: Path) -> None:
     options = Options(out=tmp_path, data_root=scenes, workers=1)
     go(wanted("average", "maximum", protocol="retrain"), options)
     models = [tmp_path / f"cells/M3FD/{name}/detector/model.safetensors" for name in ("Average", "Maximum")]

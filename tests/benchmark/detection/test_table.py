@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from pylatexenc.latexwalker import LatexWalker
 
-from benchmark import tables
-from benchmark.detection import table
 from benchmark.detection.average_precision import SUMMARY, Precision
-from benchmark.detection.table import About, Block, Row
+from benchmark.tables import detection_table as table
+from benchmark.tables import metric_table as tables
+from benchmark.tables.detection_table import About, Block, Row
 from metrics.errors import InputError
 
 FLIR = ("car", "person", "bicycle")

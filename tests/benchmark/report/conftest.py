@@ -8,11 +8,14 @@ import pandas as pd
 import pytest
 
 import metrics
-from benchmark import record, stages, statistics, tables
 from benchmark.datasets.base import Box, Pair
-from benchmark.experiment import Experiment, MethodSettings
-from benchmark.store import Cell
-from metrics import pictures
+from benchmark.engine import run_record as record
+from benchmark.engine import stages
+from benchmark.engine.cells import Cell
+from benchmark.engine.experiment import Experiment, MethodSettings
+from benchmark.tables import metric_table as tables
+from benchmark.tables import statistics
+from metrics import images
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 QUOTED = "\"><script>alert(2)</script>'"
@@ -51,8 +54,8 @@ def _make(folder: Path) -> record.Record:
     ]
     pd.concat(summaries).to_csv(folder / "table1_statistics.csv", index=False)
     (folder / "figures").mkdir()
-    pictures.write(folder / "figures" / "detections_M3FD.png", np.full((40, 60, 3), 200, np.uint8))
-    pictures.write(folder / "figures" / "sweep_alpha_wide.png", np.full((10, 2000), 90, np.uint8))
+    images.write(folder / "figures" / "detections_M3FD.png", np.full((40, 60, 3), 200, np.uint8))
+    images.write(folder / "figures" / "sweep_alpha_wide.png", np.full((10, 2000), 90, np.uint8))
     (folder / "sweep_alpha.csv").write_text("dataset,setting,EN\nM3FD,alpha 1,6.5\nM3FD,alpha 10,\n")
     (folder / "table3.csv").write_text(
         "dataset,method,origin,car,person,mAP,mAP_low,mAP_high,AP,ranked,images,protocol,classes,notes,status\n"
@@ -67,12 +70,12 @@ def _pair(folder: Path, name: str, generator: np.random.Generator) -> Pair:
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{len(list(folder.iterdir())):03d}"
     infrared, visible = folder / f"{stem}_ir.png", folder / f"{stem}_vi.png"
-    pictures.write(infrared, _picture(generator))
-    pictures.write(visible, np.stack([_picture(generator)] * 3, axis=-1))
+    images.write(infrared, _image(generator))
+    images.write(visible, np.stack([_image(generator)] * 3, axis=-1))
     return Pair(name, infrared, visible, (Box(10, 20, 30, 60, "People"), Box(100, 60, 150, 100, "Car")))
 
 
-def _picture(generator: np.random.Generator) -> pictures.Picture:
+def _image(generator: np.random.Generator) -> images.ImageArray:
     coarse = generator.integers(0, 256, (HEIGHT // 20, WIDTH // 20), dtype=np.uint8)
     fine = generator.integers(0, 64, (HEIGHT, WIDTH), dtype=np.uint8)
     return np.kron(coarse // 2, np.ones((20, 20), np.uint8)) + fine
@@ -92,7 +95,7 @@ def _row(folder: Path, part: record.Part, label: str, generator: np.random.Gener
         fuse.fail("ran out of <memory>")
         return tables.Row(label, None, "ran out of <memory>", ranked)
     for pair in part.pairs:
-        pictures.write(fuse.folder / f"{pair.name}.png", _picture(generator))
+        images.write(fuse.folder / f"{pair.name}.png", _image(generator))
     fuse.close()
     values = generator.uniform(0.1, 9.0, (len(part.pairs), len(metrics.IDS)))
     frame = pd.DataFrame(values, pd.Index([pair.name for pair in part.pairs], name="image"), list(metrics.IDS))

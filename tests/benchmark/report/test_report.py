@@ -15,9 +15,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark import record, report, tables
+from benchmark import report
 from benchmark.datasets.base import Box, Pair
+from benchmark.engine import run_record as record
 from benchmark.report import gallery, plots, provenance, sheets
+from benchmark.tables import metric_table as tables
 from metrics.errors import InputError
 
 Make = Callable[[Path], record.Record]
@@ -94,7 +96,7 @@ def test_same_folder_gives_the_same_bytes(run: Path) -> None:
 
 def test_scene_has_sources_methods_scores_and_places(made: Path) -> None:
     scene = Page(made / report.FILE).scenes[0]
-    assert [picture["label"] for picture in scene["pictures"]] == [
+    assert [image["label"] for image in scene["images"]] == [
         "Infrared",
         "Visible",
         "Average",
@@ -103,13 +105,13 @@ def test_scene_has_sources_methods_scores_and_places(made: Path) -> None:
     ]
     assert (scene["width"], scene["height"]) == (160, 120)
     assert len(scene["zooms"]) == 2
-    image = Image.open(io.BytesIO(base64.b64decode(scene["pictures"][0]["data"])))
+    image = Image.open(io.BytesIO(base64.b64decode(scene["images"][0]["data"])))
     assert (image.format, image.size) == ("WEBP", (160, 120))
-    assert "is not there" in scene["pictures"][-1]["missing"]
+    assert "is not there" in scene["images"][-1]["missing"]
     scores = pd.read_csv(made / "cells/M3FD/Average/score/scores.csv", dtype={"image": str}, keep_default_na=False)
-    assert scene["pictures"][2]["scores"]["EN"] == f"{scores['EN'][0]:.4f}"
-    assert list(scene["pictures"][2]["scores"])[:3] == ["EN", "SF", "SD"]
-    assert scene["pictures"][0]["scores"]["SCD"] == "–"
+    assert scene["images"][2]["scores"]["EN"] == f"{scores['EN'][0]:.4f}"
+    assert list(scene["images"][2]["scores"])[:3] == ["EN", "SF", "SD"]
+    assert scene["images"][0]["scores"]["SCD"] == "–"
 
 
 def test_table_repeats_the_csv(made: Path) -> None:
@@ -181,21 +183,21 @@ def test_budget_is_kept_by_fewer_and_smaller_scenes(run: Path) -> None:
     assert len(Page(report.write(run, scenes=1)).scenes) == 2  # one of each data set
     assert len(Page(report.write(run, scenes=0)).scenes) == 0
     scene = Page(report.write(run, width=64)).scenes[0]
-    assert Image.open(io.BytesIO(base64.b64decode(scene["pictures"][0]["data"]))).size == (64, 48)
+    assert Image.open(io.BytesIO(base64.b64decode(scene["images"][0]["data"]))).size == (64, 48)
     assert (scene["width"], scene["height"]) == (160, 120)  # places stay in the originals' pixels
 
 
-def test_pictures_that_moved_are_named_and_the_tables_stay(run: Path) -> None:
+def test_images_that_moved_are_named_and_the_tables_stay(run: Path) -> None:
     moved = record.read(run)
     pairs = tuple(replace(pair, infrared=run / "gone.png") for pair in moved.parts[0].pairs)
     record.write(run, replace(moved, parts=(replace(moved.parts[0], pairs=pairs), moved.parts[1])))
     (run / "cells/M3FD/Average/fuse/00001.png").unlink()
     page = Page(report.write(run))
-    infrared = page.scenes[0]["pictures"][0]
+    infrared = page.scenes[0]["images"][0]
     assert "gone.png is not there" in infrared["missing"]
     assert not infrared["data"]
-    assert page.scenes[0]["pictures"][1]["data"]
-    assert page.scenes[0]["pictures"][2]["missing"].startswith("cells/M3FD/Average/fuse/00001.png is not there")
+    assert page.scenes[0]["images"][1]["data"]
+    assert page.scenes[0]["images"][2]["missing"].startswith("cells/M3FD/Average/fuse/00001.png is not there")
     assert "Table 1" in page.text
 
 
@@ -300,7 +302,7 @@ def test_places_take_a_person_and_another_class() -> None:
     )
     flat = np.zeros((120, 160), np.uint8)
     green, red = gallery.places(Pair("a", Path("a"), Path("b"), boxes), flat, flat)
-    # 1.5 x 4/3 x 40 = 80 wide, 60 high, about (20, 40) and (125, 80), moved into the picture
+    # 1.5 x 4/3 x 40 = 80 wide, 60 high, about (20, 40) and (125, 80), moved into the image
     assert green == (0, 10, 80, 70)
     assert red == (80, 50, 160, 110) or red[0] >= 80
 

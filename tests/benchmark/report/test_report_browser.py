@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmark import record, report
+from benchmark import report
+from benchmark.engine import run_record as record
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -118,15 +119,15 @@ def test_papers_rows_appear_on_demand(page: Any) -> None:
 
 
 def test_gallery_enlarges_and_flicks(page: Any) -> None:
-    shown = page.find_elements("css selector", "#pictures figcaption")
+    shown = page.find_elements("css selector", "#images figcaption")
     assert [caption.text for caption in shown][:3] == ["Infrared", "Visible", "Average"]
     assert "Broken/fuse/00001.png is not there" in one(page, ".absent").text
     blank = "return [...document.querySelectorAll('.crops canvas')].filter(c => !c.getContext('2d').getImageData(0, 0, "
     assert page.execute_script(f"{blank}c.width, c.height).data.some(v => v)).length") == 0
     assert len(page.find_elements("css selector", ".crops canvas")) == 8
 
-    one(page, "#pictures figure:nth-child(2) .open").click()
-    title, viewed = one(page, "#viewer-title"), one(page, "#viewer-picture")
+    one(page, "#images figure:nth-child(2) .open").click()
+    title, viewed = one(page, "#viewer-title"), one(page, "#viewer-image")
     assert title.text == "Visible"
     before = viewed.get_attribute("src")
     press(page, "1")
@@ -174,5 +175,5 @@ def test_phone_has_no_horizontal_scroll(page: Any) -> None:
         page.execute_script(opened)
         assert page.execute_script("return document.documentElement.scrollWidth") == 390
     assert page.execute_script("const s = document.querySelector('.scroll'); return s.scrollWidth > s.clientWidth")
-    page.execute_script("document.querySelector('#pictures .open').click()")
+    page.execute_script("document.querySelector('#images .open').click()")
     assert page.execute_script("return document.querySelector('#stage').clientWidth") <= 390

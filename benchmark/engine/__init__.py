@@ -1,0 +1,1 @@
+"""Making: an experiment becomes finished cells, stage after stage."""

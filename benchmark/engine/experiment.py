@@ -1,0 +1,182 @@
+"""Experiments: which data sets, which methods, scored how. TOML files read into typed settings."""
+
+import re
+import tomllib
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from benchmark.detection.settings import DetectionSettings
+from metrics.errors import InputError, unknown
+
+FOLDER = Path(__file__).parent / "experiments"
+_STRICT = ConfigDict(extra="forbid")
+_MOST = 64 << 10  # bytes of a file; the time that a hostile one takes to parse grows with the square
+
+
+@dataclass(config=_STRICT)
+class DatasetSettings:
+    """One data set of an experiment.
+
+    Attributes:
+        name: As `list datasets` gives it.
+        root: Its folder, below the data root unless absolute; empty for the data set's usual folder name.
+        part: The part that is fused and scored, "test" or "train".
+        title: The table's block; empty for the data set's own.
+        options: What its reader takes, for example a list of ids.
+    """
+
+    name: str
+    root: str = ""
+    part: str = "test"
+    title: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(config=_STRICT)
+class MethodSettings:
+    """One method of an experiment.
+
+    Attributes:
+        name: As `list methods` gives it, or path/to/file.py:Class.
+        variant: One of its variants; None for its default.
+        weights: File or folder of its weights; for `folder` the folder of fused images.
+        label: Its row in the tables and its folder in the results; empty for its title.
+        fusion: For `moefusion` without weights, which the run trains itself: fields of `moefusion.FusionConfig`
+            that differ from the experiment's.
+    """
+
+    name: str
+    variant: str | None = None
+    weights: str | None = None
+    label: str = ""
+    fusion: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the run trains it: MoE-Fusion without a checkpoint."""
+        return self.name == "moefusion" and self.weights is None
+
+
+def method(text: str) -> MethodSettings:
+    """Return the method that a command line names.
+
+    Args:
+        text: [LABEL=]NAME[:VARIANT], [LABEL=]folder:PATH, [LABEL=]moefusion[:CHECKPOINT], or
+            [LABEL=]path/to/file.py:Class.
+    """
+    label, equals, rest = text.partition("=")
+    if not equals:
+        label, rest = "", text
+    name, colon, detail = rest.partition(":")
+    if not rest or (colon and not detail):
+        raise InputError(f"method {text!r}: expected [LABEL=]NAME[:VARIANT], folder:PATH or path/to/file.py:Class")
+    if name == "folder":
+        return MethodSettings(name="folder", weights=detail or None, label=label or Path(detail).name)
+    if name == "moefusion":
+        return MethodSettings(name="moefusion", weights=detail or None, label=label)
+    if rest.rpartition(":")[0].endswith(".py"):
+        return MethodSettings(name=rest, label=label)
+    return MethodSettings(name=name, variant=detail or None, label=label)
+
+
+@dataclass(config=_STRICT)
+class ScoreSettings:
+    """How fused images are scored: the metric convention, and the size, "native" or "640x480"."""
+
+    convention: str = "tang2022"
+    size: str = "native"
+
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        """Return (width, height), or None for native.
+
+        Raises:
+            InputError: The size is neither "native" nor WIDTHxHEIGHT.
+        """
+        if self.size == "native":
+            return None
+        sides = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", self.size)
+        if not sides:
+            raise InputError(f"size {self.size[:80]!r}: expected 'native' or WIDTHxHEIGHT such as 640x480")
+        return int(sides[1]), int(sides[2])
+
+
+@dataclass(config=_STRICT)
+class TrainSettings:
+    """How MoE-Fusion is trained on an experiment's training parts.
+
+    Attributes:
+        preset: What `fusion` and `training` start from: "paper" or "public".
+        fusion: Fields of `moefusion.FusionConfig` that differ.
+        detector: Fields of `moefusion.DetectorConfig` that differ; weights may be the text "none".
+        training: Fields of `moefusion.TrainingConfig` that differ.
+    """
+
+    preset: Literal["paper", "public"] = "paper"
+    fusion: dict[str, Any] = field(default_factory=dict)
+    detector: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(config=_STRICT)
+class Experiment:
+    """What one run does.
+
+    Attributes:
+        title: The tables' captions begin with it.
+        datasets: On what.
+        methods: Rows of Tables 1 and 3; each a table of settings, or a text as on the command line.
+        tables: Which are made: 1, the metrics; 2, the ablations of MoE-Fusion; 3, detection.
+        score: How images are scored.
+        train: How MoE-Fusion is trained, where the run trains it.
+        detection: How objects are detected in the fused images.
+        name: The file's name without its ending.
+    """
+
+    title: str
+    datasets: list[DatasetSettings]
+    methods: list[
+        Annotated[MethodSettings, BeforeValidator(lambda text: method(text) if isinstance(text, str) else text)]
+    ]
+    tables: list[Literal[1, 2, 3]] = field(default_factory=lambda: [1])
+    score: ScoreSettings = field(default_factory=ScoreSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    detection: DetectionSettings = field(default_factory=DetectionSettings)
+    name: str = ""
+
+
+def names() -> tuple[str, ...]:
+    """Return the experiments that come with the benchmark."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def read(name: str) -> Experiment:
+    """Return an experiment's settings.
+
+    Args:
+        name: One of `names()`, or the path of a TOML file.
+
+    Raises:
+        InputError: Nobody knows the name, or the file holds something else than an experiment.
+    """
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if not path.is_file():
+        raise unknown("experiment", name, (*names(), "path/to/file.toml"))
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MOST + 1)
+        if len(text) > _MOST:
+            raise ValueError(f"it has more than {_MOST} bytes")
+        return TypeAdapter(Experiment).validate_python(tomllib.loads(text.decode()) | {"name": path.stem})
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}, {where}: {first['msg']}; see benchmark/engine/experiments for examples") from error
+    except (ValueError, RecursionError) as error:  # tomllib's own, decode's, and int's for thousands of digits
+        raise InputError(f"{path} is not TOML ({error})") from error

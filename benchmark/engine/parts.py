@@ -1,0 +1,96 @@
+"""The parts of data sets that a run works on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+
+from benchmark import datasets
+from benchmark.datasets.base import Dataset, Pair, fingerprint
+from benchmark.datasets.findings import quoted, short
+from benchmark.engine.experiment import DatasetSettings
+from benchmark.engine.run_record import Part
+from benchmark.synthetic import layouts as synthetic
+from metrics.errors import InputError, unknown
+
+_LONGEST = 255  # characters of a folder's name
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A data set as a run has it: the part that it fuses, and the pairs that are trained on."""
+
+    part: Part
+    train: tuple[Pair, ...]
+
+
+def load(
+    wanted: DatasetSettings,
+    data_root: Path,
+    rendered: Path,
+    *,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Loaded:
+    """Return a data set's pairs, every image file of the fused part read once.
+
+    Args:
+        wanted: Which data set and part.
+        data_root: The folder that holds the data sets' folders.
+        rendered: Where the synthetic data set is drawn.
+        limit: Only the first pairs of each part; None for all.
+        progress: Called with (pairs read, all).
+
+    Raises:
+        InputError: The data set or one of its images cannot be read, or the part is empty.
+    """
+    folder = wanted.root or datasets.record(wanted.name).folder
+    if wanted.name == "synthetic":
+        found = datasets.load(wanted.name, _rendered(rendered, folder, wanted.options))
+    else:
+        found = datasets.load(wanted.name, data_root / folder, **wanted.options)
+    title = wanted.title or found.title
+    pairs = _chosen(found, wanted.part)[:limit]
+    if not pairs:
+        raise InputError(f"the {wanted.part} part of {title} is empty")
+    # Read here, so that a file that is gone is met before any work is done. Threads: this waits for the disk.
+    results = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(delayed(_read)(pair) for pair in pairs)
+    for done, _ in enumerate(results, start=1):
+        progress(done, len(pairs))
+    split = f"{wanted.part} part of {found.split}"
+    part = Part(wanted.name, title, found.classes, pairs, split, fingerprint(pairs), found.notes)
+    return Loaded(part, found.train[:limit])
+
+
+def title(wanted: DatasetSettings) -> str:
+    """Return a data set's title without reading it."""
+    return wanted.title or datasets.record(wanted.name).title
+
+
+def _chosen(found: Dataset, part: str) -> tuple[Pair, ...]:
+    parts = {"train": found.train, "test": found.test}
+    if part not in parts:
+        raise InputError(f"{found.title} has no part {quoted(part)}; known: {', '.join(parts)}")
+    return parts[part]
+
+
+def _read(pair: Pair) -> None:
+    pair.fingerprint  # noqa: B018  (kept with the pair)
+
+
+def _rendered(folder: Path, name: str, settings: dict[str, Any]) -> Path:
+    """Write the synthetic scenes into a folder of this name unless they are there; return that folder."""
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name or len(name) > _LONGEST:
+        raise InputError(
+            f"root of the synthetic data set is {quoted(name)}; expected a name within the run's folder, where the "
+            f"scenes are drawn, of {_LONGEST} characters at most."
+        )
+    known = datasets.keywords(synthetic.write)
+    for option in settings:
+        if option not in known:
+            raise unknown("option of the data set synthetic", short(option), known)
+    synthetic.write(folder / path, **settings)
+    return folder / path

@@ -1,0 +1,118 @@
+"""What a run will take, measured on a few images before it starts."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from joblib import cpu_count
+
+import methods
+import metrics
+from benchmark.datasets.base import Pair
+from benchmark.engine import stages
+from benchmark.engine.experiment import MethodSettings, ScoreSettings
+from benchmark.engine.run_record import Part
+from metrics import images, lookahead
+
+WORTH = 500  # images from which on a run says beforehand what it will take
+_TRIED = 2  # pairs a method is tried on; the last one counts, for the first one pays for what is set up once
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one method costs on one data set.
+
+    Attributes:
+        dataset, method: Which.
+        pairs: How many images are to be made.
+        fuse, score: Seconds for all of them, in the processes that work on them.
+        size: Bytes that they take on the disk.
+    """
+
+    dataset: str
+    method: str
+    pairs: int
+    fuse: float
+    score: float
+    size: float
+
+
+def cost(
+    part: Part,
+    number: int,
+    label: str,
+    method: MethodSettings,
+    score: ScoreSettings,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+) -> Cost | None:
+    """Return what a method costs on a data set, or None when it fails: its cell will say why.
+
+    Args:
+        part: The data set's pairs; the first ones are tried.
+        number: How many images are to be made.
+        label: The method's.
+        method: What fuses.
+        score: How it is scored.
+        device: Where a network runs.
+        workers: Processes that fuse and score; None for one a core.
+    """
+    try:
+        fuses = methods.create(method.name, variant=method.variant, weights=method.weights, device=device)
+        processes, threads = stages.division(fuses, workers)
+        with TemporaryDirectory() as folder, stages.limited(threads):
+            for pair in part.pairs[:_TRIED]:
+                tried = _tried(fuses, part.name, pair, Path(folder) / "fused.png", score)
+    except (Exception, SystemExit):  # whatever it is, the run itself meets it again, and reports it
+        return None
+    beside = lookahead.threads(workers) if threads is None else processes
+    fusing = tried.fusing / processes + tried.files / beside
+    scoring = tried.scoring / (workers or cpu_count())
+    return Cost(part.title, label, number, fusing * number, scoring * number, tried.size * number)
+
+
+class _Tried(NamedTuple):
+    """The seconds that one pair takes: reading it and writing its image, fusing, scoring; and the image's bytes."""
+
+    files: float
+    fusing: float
+    scoring: float
+    size: int
+
+
+def _tried(method: methods.Method, dataset: str, pair: Pair, path: Path, score: ScoreSettings) -> _Tried:
+    began = time.perf_counter()
+    infrared, visible = images.read(pair.infrared), images.read(pair.visible)
+    read = time.perf_counter()
+    image = method.fuse_named(dataset, pair.name, infrared, visible)
+    fused = time.perf_counter()
+    images.write(path, image)
+    written = time.perf_counter()
+    metrics.evaluate_files(pair.infrared, pair.visible, path, convention=score.convention, size=score.pixels)
+    scored = time.perf_counter()
+    return _Tried(read - began + written - fused, fused - read, scored - written, path.stat().st_size)
+
+
+def text(costs: Iterable[Cost], workers: int | None) -> str:
+    """Return the plan in one line."""
+    costs = list(costs)
+    pairs, size, fuse, score = (
+        sum(getattr(each, name) for each in costs) for name in ("pairs", "size", "fuse", "score")
+    )
+    slowest = max(costs, key=lambda each: each.fuse)
+    return (
+        f"plan: {pairs:,} images, about {_duration(fuse + score)} on {workers or cpu_count()} processes "
+        f"(fuse {_duration(fuse)}, of it {slowest.method} {_duration(slowest.fuse)}; score {_duration(score)}) "
+        f"and {size / 1e9:.1f} GB"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

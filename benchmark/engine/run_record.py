@@ -1,0 +1,72 @@
+"""What a run worked on, as `run.json` in its folder: what the report and the figures start from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from benchmark.datasets.base import Pair
+from benchmark.engine.experiment import Experiment
+from metrics.errors import InputError
+from metrics.images import write_bytes
+
+FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The pairs of one data set that a run works on, and what is to be said of them.
+
+    Attributes:
+        name: The data set's name.
+        title: As the tables print it, and as its cells are called.
+        classes: What its boxes are labelled with.
+        pairs: What is fused and scored.
+        split: Which part of which split the pairs are, in words.
+        fingerprint: Of the pairs, as `datasets.base.fingerprint` gives it.
+        notes: What its reader left out or mended.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    split: str
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run: its experiment, its methods' labels as rows of the tables and names of cells, the pairs it found."""
+
+    experiment: Experiment
+    labels: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+
+_RECORD = TypeAdapter(Record)
+
+
+def write(folder: Path, record: Record) -> None:
+    """Write a run's record into its folder."""
+    write_bytes(folder / FILE, _RECORD.dump_json(record, indent=1))
+
+
+def read(folder: Path) -> Record:
+    """Return the record of a run's folder.
+
+    Raises:
+        InputError: The folder holds no run, or its record is damaged.
+    """
+    path = folder / FILE
+    try:
+        return _RECORD.validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); expected the folder of a run, such as results/demo"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}, {where}: {first['msg']}; run the experiment again to write it anew") from error

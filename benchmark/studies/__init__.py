@@ -1,0 +1,1 @@
+"""What is asked of the rest: ablations, sweeps, gaming, cost."""

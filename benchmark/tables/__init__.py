@@ -1,0 +1,1 @@
+"""Judging: finished cells become tables, ranks and tests."""
