@@ -555,7 +555,7 @@ def _table(path: Path) -> Table:
         columns, digits = [*classes, "mAP", "mAP_low", "mAP_high"], 1
         title = f"AP at IoU 0.5 in percent: protocol {about['protocol']}, detector {about['detector']}"
     else:
-        columns, digits = list(metrics.IDS), 4
+        columns, digits = list(metrics.PAPER), 4
         title = f"convention {about['convention']}, size {about['size']}"
     table = Table(title=f"{path.stem}: {escape(title)}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(name, overflow="fold")

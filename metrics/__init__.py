@@ -1,24 +1,28 @@
-"""The eight metrics of infrared-visible image fusion, in the conventions of four published programs.
+"""Metrics of infrared-visible image fusion, each as named published programs compute it.
 
 `evaluate` scores arrays, `evaluate_files` a triple of files, `evaluate_folder` a folder; `describe` says what each
-metric is. Every metric is also a function of its own on uint8 arrays.
+metric is, `select` which are computed. Every metric is also a function of its own on uint8 arrays.
 """
 
-from metrics.contrast import average_gradient, spatial_frequency, standard_deviation
-from metrics.conventions import CONVENTIONS, IDS, METRICS, describe
-from metrics.correlation import sum_of_correlations_of_differences
-from metrics.edges import edge_preservation
+from metrics.conventions import CONVENTIONS, describe
+from metrics.definitions.contrast import average_gradient, spatial_frequency, standard_deviation
+from metrics.definitions.correlation import sum_of_correlations_of_differences
+from metrics.definitions.edges import edge_preservation
+from metrics.definitions.fidelity import visual_information_fidelity
+from metrics.definitions.information import entropy, mutual_information
 from metrics.errors import InputError
-from metrics.fidelity import visual_information_fidelity
 from metrics.folder import evaluate_folder, evaluate_triples
-from metrics.information import entropy, mutual_information
+from metrics.metric import Metric, Rule
+from metrics.registry import METRICS, PAPER, select
 from metrics.scoring import evaluate, evaluate_files
 
 __all__ = [
     "CONVENTIONS",
-    "IDS",
     "METRICS",
+    "PAPER",
     "InputError",
+    "Metric",
+    "Rule",
     "average_gradient",
     "describe",
     "edge_preservation",
@@ -28,6 +32,7 @@ __all__ = [
     "evaluate_folder",
     "evaluate_triples",
     "mutual_information",
+    "select",
     "spatial_frequency",
     "standard_deviation",
     "sum_of_correlations_of_differences",

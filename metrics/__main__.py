@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from metrics.conventions import IDS, convention_of
+from metrics.conventions import convention_of
 from metrics.errors import InputError, plain
 from metrics.folder import evaluate_folder
 from metrics.images import write_bytes
+from metrics.registry import METRICS, select
 
 
 def score(
@@ -25,10 +26,11 @@ def score(
     *,
     convention: str = "tang2022",
     size: Annotated[str | None, tyro.conf.arg(metavar="WxH")] = None,
+    metrics: str = "paper",
     workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
-    """Score a folder of fused images with EN, SF, SD, MI, VIF, AG, SCD and Q_abf.
+    """Score a folder of fused images by the metrics of a named program.
 
     Files of the three folders belong together by their names without extension. Every fused image is scored;
     mean and standard deviation over them are printed.
@@ -41,10 +43,12 @@ def score(
             conventions cannot be compared.
         size: Resize the grey images to this size before scoring, such as 640x480; without it images are scored
             at their own size. SF, AG and VIF depend on it.
+        metrics: paper (its eight), all that the convention has, or ids such as EN,SSIM.
         workers: Number of processes; without it one a core.
         csv: Write the values of every image to this file.
     """
     convention_of(convention)
+    select(metrics, convention)
     if csv is not None and (csv.is_dir() or not csv.absolute().parent.is_dir()):
         raise InputError(f"--csv {csv}: expected a file's name in a folder that is there; create the folder first.")
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -57,6 +61,7 @@ def score(
             fused_dir,
             convention=convention,
             size=None if size is None else _parsed(size),
+            metrics=metrics,
             workers=workers,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
@@ -82,14 +87,14 @@ def _table(frame: pd.DataFrame, convention: str, title: str) -> Table:
     table.add_column("mean ± standard deviation", justify="right")
     table.add_column("remark")
     rules = convention_of(convention).rules
-    for name in IDS:
+    for name in (name for name in frame.columns if name in METRICS):
         values = frame[name].dropna()
         lost = len(frame) - len(values)
         spread = f" ± {values.std():.4f}" if len(values) > 1 else ""
         remark = f"{lost} of {len(frame)} undefined, left out" if lost else ""
         if name not in rules:
             remark = "not in this convention"
-        table.add_row(name, "" if values.empty else f"{values.mean():.4f}{spread}", remark)
+        table.add_row(f"{name} {METRICS[name].arrow}", "" if values.empty else f"{values.mean():.4f}{spread}", remark)
     return table
 
 

@@ -11,6 +11,7 @@ from metrics.conventions import convention_of
 from metrics.errors import InputError
 from metrics.images import index
 from metrics.opencv import cv2
+from metrics.registry import Selection, select
 from metrics.scoring import evaluate_files, require_size
 from metrics.workers import in_workers
 
@@ -24,10 +25,11 @@ def evaluate_folder(
     *,
     convention: str = "tang2022",
     size: tuple[int, int] | None = None,
+    metrics: Selection = "paper",
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """Return the metrics of every fused image: one row an image, columns image, EN, SF, SD, MI, VIF, ...
+    """Return the metrics of every fused image: one row an image, columns image and the ids of the metrics.
 
     Files belong together by their names without extension. The fused folder decides what is scored: names of
     sources without a fused image are in `frame.attrs["unscored"]`.
@@ -36,6 +38,7 @@ def evaluate_folder(
         infrared_dir, visible_dir, fused_dir: Folders of image files.
         convention: "tang2022", "tang2023", "cddfuse" or "vifb".
         size: (width, height) to score at, see `evaluate_files`; None is the files' own size.
+        metrics: Which, as `metrics.select` takes it.
         workers: Processes; None is one a core. The values do not depend on it.
         progress: Called with (images done, images in all) after each.
 
@@ -49,7 +52,7 @@ def evaluate_folder(
 
     rows = []
     triples = [(infrared[name], visible[name], path) for name, path in fused.items()]
-    scores = evaluate_triples(triples, convention=convention, size=size, workers=workers)
+    scores = evaluate_triples(triples, convention=convention, size=size, metrics=metrics, workers=workers)
     for name, values in zip(fused, scores, strict=True):
         rows.append({"image": name} | values)
         if progress:
@@ -64,6 +67,7 @@ def evaluate_triples(
     *,
     convention: str = "tang2022",
     size: tuple[int, int] | None = None,
+    metrics: Selection = "paper",
     workers: int | None = None,
 ) -> Iterator[dict[str, float]]:
     """Return the metrics of each triple of files (infrared, visible, fused), in their order, as they get ready.
@@ -72,6 +76,7 @@ def evaluate_triples(
         triples: Image files.
         convention: "tang2022", "tang2023", "cddfuse" or "vifb".
         size: (width, height) to score at, see `evaluate_files`; None is the files' own size.
+        metrics: Which, as `metrics.select` takes it.
         workers: Processes; None is one a core. The values do not depend on it.
 
     Raises:
@@ -81,7 +86,12 @@ def evaluate_triples(
     if not triples:
         return iter(())
     processes = min(workers or cpu_count(), len(triples))
-    score = partial(evaluate_files if processes == 1 else _evaluate_in_worker, convention=convention, size=size)
+    score = partial(
+        evaluate_files if processes == 1 else _evaluate_in_worker,
+        convention=convention,
+        size=size,
+        metrics=select(metrics, convention),
+    )
     return in_workers((delayed(score)(*triple) for triple in triples), processes)
 
 
@@ -94,10 +104,10 @@ def _require_options(convention: str, size: tuple[int, int] | None, workers: int
 
 
 def _evaluate_in_worker(
-    infrared: Path, visible: Path, fused: Path, *, convention: str, size: tuple[int, int] | None
+    infrared: Path, visible: Path, fused: Path, *, convention: str, size: tuple[int, int] | None, metrics: Selection
 ) -> dict[str, float]:
     cv2.setNumThreads(1)  # the processes already keep all cores busy
-    return evaluate_files(infrared, visible, fused, convention=convention, size=size)
+    return evaluate_files(infrared, visible, fused, convention=convention, size=size, metrics=metrics)
 
 
 def _require_sources(fused: dict[str, Path], sources: dict[str, Path], folder: str | Path, band: str) -> None:

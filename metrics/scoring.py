@@ -1,16 +1,16 @@
 """Scores of one fused image: from arrays and from files."""
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from metrics.checks import require_one_size
-from metrics.conventions import METRICS, chosen, convention_of
+from metrics.conventions import convention_of
 from metrics.errors import InputError
 from metrics.images import ImageArray, read
 from metrics.opencv import cv2
+from metrics.registry import METRICS, Selection, select
 
 LONGEST_SIDE = 8192  # pixels of a size to score at; larger ones are slips of the finger that cost all memory
 
@@ -21,24 +21,24 @@ def evaluate(
     fused: ImageArray,
     *,
     convention: str = "tang2022",
-    only: Iterable[str] | None = None,
+    metrics: Selection = "paper",
 ) -> dict[str, float]:
-    """Return the metrics of a fused image by id, in the order EN SF SD MI VIF AG SCD Q_abf.
+    """Return the metrics of a fused image by id, in the tables' order.
 
     A metric that the convention lacks is NaN, and so is one that its program leaves undefined, as SCD for a fused
-    image that equals a source. Higher is better in all; `metrics.describe()` gives each one's scale.
+    image that equals a source. `metrics.describe()` gives each one's scale and direction.
 
     Args:
         infrared, visible, fused: uint8 images of one size, (H, W) grey or (H, W, 3) RGB, which is turned to grey
             as the convention's program does.
         convention: "tang2022", "tang2023", "cddfuse" or "vifb".
-        only: Ids of the metrics to compute; None computes all.
+        metrics: Which, as `metrics.select` takes it: "paper", "all", or ids.
 
     Raises:
         InputError: The images cannot be scored, or the convention or an id is unknown.
     """
     record = convention_of(convention)
-    wanted = chosen(only)
+    wanted = select(metrics, convention)
     given = {"infrared": infrared, "visible": visible, "fused": fused}
     for band, image in given.items():
         _require_image(band, image)
@@ -62,6 +62,7 @@ def evaluate_files(
     *,
     convention: str = "tang2022",
     size: tuple[int, int] | None = None,
+    metrics: Selection = "paper",
 ) -> dict[str, float]:
     """Return the metrics of a fused image file by id; see `evaluate`.
 
@@ -70,6 +71,7 @@ def evaluate_files(
         convention: "tang2022", "tang2023", "cddfuse" or "vifb".
         size: (width, height) to which all three are resized, bilinearly, after they became grey; None scores the
             files' own size, which must be one. SF, AG and VIF depend on the size scored.
+        metrics: Which, as `metrics.select` takes it.
 
     Raises:
         InputError: A file cannot be read or scored, or the convention is unknown.
@@ -94,7 +96,7 @@ def evaluate_files(
             "size. Re-run the method, or score resized images: --size WxH."
         )
     try:
-        return evaluate(infrared, visible, fused, convention=convention)
+        return evaluate(infrared, visible, fused, convention=convention, metrics=metrics)
     except InputError as error:
         raise InputError(f"{paths[2]}: {error}") from None
 

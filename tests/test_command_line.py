@@ -36,7 +36,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
     ("what", "names"),
     [
         ("methods", methods.names()),
-        ("metrics", metrics.IDS),
+        ("metrics", metrics.PAPER),
         ("datasets", datasets.names()),
         ("experiments", experiment.names()),
     ],

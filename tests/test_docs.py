@@ -17,7 +17,7 @@ import tyro
 import metrics.__main__ as scoring
 from benchmark.detection.settings import DetectionSettings
 from benchmark.engine import experiment
-from metrics import IDS
+from metrics import PAPER as IDS
 from run_benchmark import Command
 
 ROOT = Path(__file__).parents[1]

@@ -55,7 +55,7 @@ def swept(points: Sequence[studies.Setting], loaded: Sequence[Loaded], work: Wor
         block = rows.block(each.part, methods, score, work.options.out)
         _report_gaps(work.outcome, ((block.dataset, row.method, row.status) for row in block.rows))
         for point, row in zip(points, block.rows, strict=True):
-            means: dict[str, Any] = {} if row.scores is None else dict(row.scores[list(metrics.IDS)].mean())
+            means: dict[str, Any] = {} if row.scores is None else dict(row.scores[list(metrics.PAPER)].mean())
             about = {"images": block.images, "convention": score.convention}
             about |= {"size": score.size, "notes": "; ".join(row.notes), "status": row.status}
             found.append({"dataset": block.dataset, "setting": point.name, **point.fields, **means, **about})

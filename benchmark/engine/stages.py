@@ -359,10 +359,10 @@ def _stored_rows(table: Path) -> dict[str, dict[str, float]]:
     try:
         text = table.read_bytes().decode()
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        if next(reader, None) != ["image", *metrics.IDS] or not text.endswith("\n"):
+        if next(reader, None) != ["image", *metrics.PAPER] or not text.endswith("\n"):
             raise ValueError("its first or last line is not whole")
         for name, *values in reader:
-            rows[name] = dict(zip(metrics.IDS, (float(value or "nan") for value in values), strict=True))
+            rows[name] = dict(zip(metrics.PAPER, (float(value or "nan") for value in values), strict=True))
             if any(map(math.isinf, rows[name].values())):
                 raise ValueError(f"the row of {name}")
         if len(rows) != reader.line_num - 1:
@@ -373,7 +373,7 @@ def _stored_rows(table: Path) -> dict[str, dict[str, float]]:
 
 
 def _write_rows(table: Path, rows: dict[str, dict[str, float]]) -> None:
-    frame = pd.DataFrame([rows[name] for name in sorted(rows)], index=sorted(rows), columns=list(metrics.IDS))
+    frame = pd.DataFrame([rows[name] for name in sorted(rows)], index=sorted(rows), columns=list(metrics.PAPER))
     images.write_bytes(table, frame.to_csv(index_label="image").encode())
 
 

@@ -34,7 +34,7 @@ def box_plots(scores: Mapping[str, pd.DataFrame], path_stem: Path) -> list[Path]
     figure = blank(COLUMN, rows * (_REST + _LINE * len(scores)))
     panels = figure.subplots(rows, columns, sharey=True)
     places = np.arange(len(scores))
-    for metric, axes in zip(metrics.IDS, panels.flat, strict=True):
+    for metric, axes in zip(metrics.PAPER, panels.flat, strict=True):
         values = [frame[metric].dropna().to_numpy() for frame in scores.values()]
         axes.boxplot(
             values,

@@ -27,11 +27,11 @@ def sweep(frame: pd.DataFrame, column: str, path_stem: Path) -> list[Path]:
     Raises:
         InputError: A column is missing, there are no rows, or two for the same value.
     """
-    missing = [name for name in ("dataset", column, *metrics.IDS) if name not in frame]
+    missing = [name for name in ("dataset", column, *metrics.PAPER) if name not in frame]
     if missing or frame.empty:
         raise InputError(
             f"{path_stem}: got {len(frame)} rows without {', '.join(missing) or 'anything missing'}; a sweep needs the "
-            f"columns dataset, {column} and {', '.join(metrics.IDS)}, and at least one row"
+            f"columns dataset, {column} and {', '.join(metrics.PAPER)}, and at least one row"
         )
     twice = frame[frame.duplicated(["dataset", column])]
     if len(twice):
@@ -43,7 +43,7 @@ def sweep(frame: pd.DataFrame, column: str, path_stem: Path) -> list[Path]:
     figure = blank(PAGE, 2.9)
     panels = figure.subplots(rows, columns, sharex=True)
     datasets = list(frame.groupby("dataset", sort=False))
-    for metric, axes in zip(metrics.IDS, panels.flat, strict=True):
+    for metric, axes in zip(metrics.PAPER, panels.flat, strict=True):
         for number, (dataset, group) in enumerate(datasets):
             values = group.set_index(column)[metric].reindex(points)
             axes.plot(

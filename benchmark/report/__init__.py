@@ -151,7 +151,7 @@ def _plots(dataset: str, run: record.Record, scores: Scores) -> list[plots.Plot]
     by_method = {label: scores[dataset, label] for label in run.labels if (dataset, label) in scores}
     if not by_method:
         return []
-    return [plots.plot(name, {label: frame[name] for label, frame in by_method.items()}) for name in metrics.IDS]
+    return [plots.plot(name, {label: frame[name] for label, frame in by_method.items()}) for name in metrics.PAPER]
 
 
 def _source(text: str) -> str:

@@ -160,7 +160,7 @@ def _block(path: Path, dataset: str, rows: Records, known: dict[tuple[str, str, 
     header = list(rows[0])
     end = header.index("ranked") if "ranked" in header else len(header)
     scored = [name for name in header[header.index("origin") + 1 : end] if name not in _HIDDEN]
-    columns = tuple(name for name in scored if any(row[name] for row in rows) or name in metrics.IDS)
+    columns = tuple(name for name in scored if any(row[name] for row in rows) or name in metrics.PAPER)
     marked = columns[: columns.index("mAP") + 1] if "mAP" in columns else columns
     values = {name: [number(row[name], path, name) for row in rows] for name in columns}
     competing = [row["origin"] == MEASURED and row.get("ranked", "True") == "True" for row in rows]
@@ -183,7 +183,7 @@ def _block(path: Path, dataset: str, rows: Records, known: dict[tuple[str, str, 
 def _number(
     path: Path, row: dict[str, str], name: str, value: float | None, place: int, known: dict[str, str] | None
 ) -> Number:
-    digits = 4 if name in metrics.IDS else 2
+    digits = 4 if name in metrics.PAPER else 2
     if value is None:
         return Number(None, UNDEFINED)
     text = f"{value:{'+' if row['origin'] == DIFFERENCE else ''}.{digits}f}".replace("-", MINUS)
@@ -217,7 +217,7 @@ def _places(values: Sequence[float | None], competing: Sequence[bool]) -> list[i
 
 def _ranks(path: Path, dataset: str, rows: Records) -> Block:
     metric_names = dict.fromkeys(row["metric"] for row in rows)
-    columns = tuple(name for name in (*metrics.IDS, ALL) if name in metric_names)
+    columns = tuple(name for name in (*metrics.PAPER, ALL) if name in metric_names)
     by = {(row["method"], row["metric"]): row for row in rows}
     methods = tuple(dict.fromkeys(row["method"] for row in rows))
     values = {

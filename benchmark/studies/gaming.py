@@ -23,7 +23,7 @@ from metrics.errors import InputError
 from metrics.images import ImageArray, write_bytes
 from metrics.opencv import cv2
 
-IDS = list(metrics.IDS)
+IDS = list(metrics.PAPER)
 MEAN, CHANGE, RISEN = "mean", "change", "risen"
 COLUMNS = ["dataset", "variant", "quantity", *IDS, "images", "convention", "size"]
 _SIGMAS = (5, 10, 20)

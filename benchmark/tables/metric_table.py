@@ -22,7 +22,7 @@ from metrics.images import write_bytes
 PAPER = Path(__file__).parents[2] / "results" / "paper"
 PAPER_CONVENTION = "tang2022"
 logging.getLogger("pylatexenc").setLevel(logging.ERROR)  # characters without a command are kept: XeLaTeX has them
-IDS = list(metrics.IDS)
+IDS = list(metrics.PAPER)
 _DAGGER = r"\rlap{$^\dagger$}"  # without width, so that the digits stay below each other
 
 Number = Literal[1, 2]  # of the paper's table: the comparison of methods, or the ablations of MoE-Fusion

@@ -11,7 +11,7 @@ from scipy import stats
 import metrics
 from metrics.errors import InputError
 
-IDS = list(metrics.IDS)
+IDS = list(metrics.PAPER)
 ALL = "all"
 LEVEL = 0.05
 RESAMPLES = 2000

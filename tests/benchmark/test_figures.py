@@ -32,7 +32,7 @@ from benchmark.figures import sweeps as sweeps_module
 from benchmark.figures.ranking import bars
 from metrics.errors import InputError
 
-IDS = list(metrics.IDS)
+IDS = list(metrics.PAPER)
 AWKWARD = r"50%_of $R_1$ & \alpha <b>"
 UNKNOWN_TO_THE_FONT = "融合"
 SIZE = (64, 48)

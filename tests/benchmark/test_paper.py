@@ -14,7 +14,7 @@ from benchmark.tables import paper
 from benchmark.tables.metric_table import Block, Row
 from metrics.errors import InputError
 
-IDS = list(metrics.IDS)
+IDS = list(metrics.PAPER)
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ def test_table_two_trains_and_scores_its_four_rows(options: Options) -> None:
     found = pd.read_csv(options.out / "table2.csv")
     mine = found[found["origin"] == "measured"].set_index("method")
     assert list(mine.index) == ["w/o MoLE", "w/o MoGE", "Att-Local", "MoE-Fusion"]
-    assert mine[list(metrics.IDS)].notna().all(axis=None)
-    assert len(mine[list(metrics.IDS)].drop_duplicates()) == 4, "four models"
+    assert mine[list(metrics.PAPER)].notna().all(axis=None)
+    assert len(mine[list(metrics.PAPER)].drop_duplicates()) == 4, "four models"
     # Three pairs in batches of two are two steps: a reader must see how little that is.
     assert mine["notes"].str.contains("trained by this run: 2 steps of 2 pairs at 96x64, from 3 pairs").all()
     assert set(found.loc[found["origin"] == "paper", "method"]) == set(mine.index)  # the paper's Table 2 has M3FD
@@ -70,7 +70,7 @@ def test_a_sweep_shares_the_whole_model_with_table_two(options: Options) -> None
     assert outcome.tables == [options.out / "sweep_alpha.csv"]
     found = pd.read_csv(outcome.tables[0])
     assert found["alpha"].tolist() == [1, 5, 10, 20, 40]
-    assert found[list(metrics.IDS)].notna().all(axis=None)
+    assert found[list(metrics.PAPER)].notna().all(axis=None)
     whole = pd.read_csv(options.out / "table2.csv").set_index(["origin", "method"]).loc[("measured", "MoE-Fusion")]
     assert found.loc[2, "EN"] == whole["EN"]
     assert found["EN"].nunique() == 5

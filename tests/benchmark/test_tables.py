@@ -14,7 +14,7 @@ from benchmark.engine.experiment import ScoreSettings
 from benchmark.tables import metric_table as tables
 from benchmark.tables.metric_table import Block, Row
 
-IDS = list(metrics.IDS)
+IDS = list(metrics.PAPER)
 
 
 def scores(*values: float) -> pd.DataFrame:

@@ -80,7 +80,7 @@ def test_a_run_with_odd_names(odd: Path, tmp_path: Path, call: Callable) -> None
     with (out / "table1.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["origin"] == "measured"]
     assert [row["method"] for row in rows] == list(LABELS)
-    assert len({tuple(row[name] for name in metrics.IDS) for row in rows}) == 1
+    assert len({tuple(row[name] for name in metrics.PAPER) for row in rows}) == 1
     for label in LABELS:
         manifest = Cell(out, "M3FD", label, "score").manifest()
         assert manifest is not None
@@ -91,7 +91,7 @@ def test_a_run_with_odd_names(odd: Path, tmp_path: Path, call: Callable) -> None
 
 
 def test_latex_of_odd_labels(caplog: pytest.LogCaptureFixture) -> None:
-    scores = pd.DataFrame(0.5, index=pd.Index(FILES, name="image"), columns=list(metrics.IDS))
+    scores = pd.DataFrame(0.5, index=pd.Index(FILES, name="image"), columns=list(metrics.PAPER))
     block = tables.Block("M3FD & <b> 100 %", len(FILES), "f" * 64, rows=[tables.Row(label, scores) for label in LABELS])
     latex = tables.to_latex(tables.table([block], ScoreSettings()), "T_1 & 50 %")
     for forbidden in (r"\input", "/etc/passwd}", "<script>"):
@@ -101,7 +101,7 @@ def test_latex_of_odd_labels(caplog: pytest.LogCaptureFixture) -> None:
     lines = [line for line in body.splitlines() if line.endswith(r"\\")]
     assert len(lines) >= len(LABELS)
     for line in lines:  # a bare & would be a column more, a bare % would swallow the line's end
-        assert len(re.findall(r"(?<!\\)&", line)) == 1 + len(metrics.IDS), line
+        assert len(re.findall(r"(?<!\\)&", line)) == 1 + len(metrics.PAPER), line
         assert not re.search(r"(?<!\\)%", line), line
 
 

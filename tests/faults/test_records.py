@@ -156,13 +156,13 @@ def test_a_manifest_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 PAIRS = [Pair(name, Path("i"), Path("v")) for name in ("00001", "NA", 'caf\u00e9, "x"', "=1+1", "-rf", "%s $x$ <b>")]
-ROWS = {pair.name: dict.fromkeys(metrics.IDS, 1 / (3 + number)) for number, pair in enumerate(PAIRS)}
+ROWS = {pair.name: dict.fromkeys(metrics.PAPER, 1 / (3 + number)) for number, pair in enumerate(PAIRS)}
 
 
 def scored(folder: Path) -> Cell:
     cell = Cell(folder, "M3FD", "Average", "score")
     cell.folder.mkdir(parents=True, exist_ok=True)
-    frame = pd.DataFrame([ROWS[name] for name in sorted(ROWS)], index=sorted(ROWS), columns=list(metrics.IDS))
+    frame = pd.DataFrame([ROWS[name] for name in sorted(ROWS)], index=sorted(ROWS), columns=list(metrics.PAPER))
     (cell.folder / stages.SCORES).write_bytes(frame.to_csv(index_label="image").encode())
     return cell
 
@@ -181,7 +181,7 @@ def test_damaged_scores(data: st.DataObject, tmp_path_factory: pytest.TempPathFa
     path.write_bytes(data.draw(damaged(path.read_bytes(), head=400)))
     found = answer(lambda: stages.read_scores(cell, PAIRS))
     if found is not None:
-        assert list(found.columns) == list(metrics.IDS)
+        assert list(found.columns) == list(metrics.PAPER)
         assert not found.isin([float("inf"), -float("inf")]).any(axis=None)
 
 

@@ -51,7 +51,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = Experiment("Title", [], [MethodSettings(name="average", label=label) for label in labels])
     record.write(folder, record.Record(run, labels, (found,)))
     scores = [
-        pd.DataFrame(generator.random((2, 8)), pd.Index(NAMES, name="image"), list(metrics.IDS)) for _ in range(2)
+        pd.DataFrame(generator.random((2, 8)), pd.Index(NAMES, name="image"), list(metrics.PAPER)) for _ in range(2)
     ]
     made = [tables.Row(label, frame) for label, frame in zip(labels, scores, strict=True)]
     block = tables.Block("M3FD", 2, "f" * 64, "all of it", made)

@@ -35,7 +35,7 @@ def triples(draw: st.DrawFn) -> list[ImageArray]:
 @given(images=triples())
 def test_values_are_defined_and_within_bounds(convention: str, images: list[ImageArray]) -> None:
     found = metrics.evaluate(*images, convention=convention)
-    assert tuple(found) == metrics.IDS
+    assert tuple(found) == metrics.PAPER
     present = {name: value for name, value in found.items() if name in metrics.CONVENTIONS[convention].rules}
     assert all(math.isfinite(value) for value in present.values())
     assert all(math.isnan(value) for name, value in found.items() if name not in present)
@@ -65,9 +65,9 @@ def test_the_sources_are_interchangeable(convention: str, images: list[ImageArra
 @given(images=triples())
 def test_transposed_images_score_the_same(convention: str, images: list[ImageArray]) -> None:
     """But for Q_abf, whose angles have no wrap-around and put a vertical gradient at +90 degrees only."""
-    names = [name for name in metrics.IDS if name != "Q_abf"]
-    one = metrics.evaluate(*images, convention=convention, only=names)
-    other = metrics.evaluate(*(image.T for image in images), convention=convention, only=names)
+    names = [name for name in metrics.PAPER if name != "Q_abf"]
+    one = metrics.evaluate(*images, convention=convention, metrics=names)
+    other = metrics.evaluate(*(image.T for image in images), convention=convention, metrics=names)
     assert list(one.values()) == pytest.approx(list(other.values()), rel=1e-10, abs=1e-13, nan_ok=True)
 
 

@@ -51,11 +51,11 @@ def test_only_some_metrics() -> None:
     images = [image(seed) for seed in range(3)]
     everything = metrics.evaluate(*images)
     assert tuple(everything) == ("EN", "SF", "SD", "MI", "VIF", "AG", "SCD", "Q_abf")
-    assert metrics.evaluate(*images, only=["VIF", "EN"]) == {name: everything[name] for name in ("EN", "VIF")}
-    assert metrics.evaluate(*images, only="SCD") == {"SCD": everything["SCD"]}
-    assert math.isnan(metrics.evaluate(*images, convention="vifb", only=["VIF"])["VIF"])
+    assert metrics.evaluate(*images, metrics=["VIF", "EN"]) == {name: everything[name] for name in ("EN", "VIF")}
+    assert metrics.evaluate(*images, metrics="SCD") == {"SCD": everything["SCD"]}
+    assert math.isnan(metrics.evaluate(*images, convention="vifb", metrics=["VIF"])["VIF"])
     small = [one[:5, :5] for one in images]
-    assert metrics.evaluate(*small, only=["EN", "AG"])["AG"] > 0
+    assert metrics.evaluate(*small, metrics=["EN", "AG"])["AG"] > 0
 
 
 @pytest.mark.parametrize("convention", list(metrics.CONVENTIONS))
@@ -71,8 +71,8 @@ def test_degenerate_images_warn_of_nothing(convention: str, levels: tuple[int | 
     ("images", "options", "said"),
     [
         ([image(0)] * 3, {"convention": "tang"}, "known: tang2022, tang2023, cddfuse, vifb"),
-        ([image(0)] * 3, {"only": ["EN", "SSIM"]}, "unknown metric 'SSIM'; known: EN, SF, SD"),
-        ([image(0)] * 3, {"only": []}, "no metric"),
+        ([image(0)] * 3, {"metrics": ["EN", "SSIM"]}, "unknown metric 'SSIM'; known: EN, SF, SD"),
+        ([image(0)] * 3, {"metrics": []}, "no metric"),
         ([image(0), image(0), image(0)[:-1]], {}, "fused is 56x47"),
         ([image(0), image(0).astype(float), image(0)], {}, "visible image: expected a uint8 .* float64"),
         ([image(0), image(0).tolist(), image(0)], {}, "visible image: expected a uint8 .* list"),
@@ -123,7 +123,7 @@ def test_files_of_other_sizes_are_named(folders: list[Path]) -> None:
 def test_a_folder_gives_one_row_a_image_whatever_the_workers(folders: list[Path]) -> None:
     steps: list[tuple[int, int]] = []
     one = metrics.evaluate_folder(*folders, workers=1, progress=lambda done, total: steps.append((done, total)))
-    assert list(one.columns) == ["image", *metrics.IDS]
+    assert list(one.columns) == ["image", *metrics.PAPER]
     assert list(one["image"]) == ["0", "1", "2"]
     assert one.attrs["unscored"] == ["3"]
     assert steps == [(1, 3), (2, 3), (3, 3)]
@@ -185,7 +185,7 @@ def test_the_command_counts_undefined_values(folders: list[Path], capsys: pytest
 
 def test_every_metric_is_described() -> None:
     table = metrics.describe()
-    assert tuple(table["metric"]) == metrics.IDS
+    assert tuple(table["metric"]) == metrics.PAPER
     assert list(table.columns[-4:]) == list(metrics.CONVENTIONS)
     assert (table.drop(columns="vifb") != "").all(axis=None)
     assert set(table["metric"][table["vifb"] == ""]) == {"VIF", "SCD"}

@@ -97,8 +97,8 @@ def _row(folder: Path, part: record.Part, label: str, generator: np.random.Gener
     for pair in part.pairs:
         images.write(fuse.folder / f"{pair.name}.png", _image(generator))
     fuse.close()
-    values = generator.uniform(0.1, 9.0, (len(part.pairs), len(metrics.IDS)))
-    frame = pd.DataFrame(values, pd.Index([pair.name for pair in part.pairs], name="image"), list(metrics.IDS))
+    values = generator.uniform(0.1, 9.0, (len(part.pairs), len(metrics.PAPER)))
+    frame = pd.DataFrame(values, pd.Index([pair.name for pair in part.pairs], name="image"), list(metrics.PAPER))
     if not ranked:
         frame["SCD"] = np.nan
     score.open({"convention": "tang2022", "size": "native", "code": "ef" * 32}, items, discard=lambda names: None)

@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from metrics.checks import require_grey
-from metrics.correlation import squared_distance
+from metrics.definitions.correlation import squared_distance
 from metrics.images import ImageArray
+from metrics.metric import Metric, rule
 
 _ROWS = 32  # rows treated at a time, so that intermediate arrays stay in the cache
 
@@ -90,3 +91,56 @@ def _mirrored(image: ImageArray) -> np.ndarray[tuple[int, int], np.dtype[np.int1
     framed[0], framed[-1] = 2 * framed[1] - framed[2], 2 * framed[-2] - framed[-3]
     framed[:, 0], framed[:, -1] = 2 * framed[:, 1] - framed[:, 2], 2 * framed[:, -2] - framed[:, -3]
     return framed
+
+
+_SF = rule("levels 0-255, about 8 to 20", divisor=1)
+_SD = rule("levels 0-255, about 25 to 60", saturated=False)
+_AG = rule("grey levels; sum over (H-1)(W-1)")
+
+METRICS = (
+    Metric(
+        "SF",
+        "spatial frequency",
+        spatial_frequency,
+        "gradient",
+        "√(mean (vertical difference)² + mean (horizontal difference)²)",
+        "Eskicioglu, Fisher, IEEE T-COM 1995",
+        {
+            "tang2022": rule("levels 0-1, about 0.03 to 0.08", divisor=255),
+            "tang2023": _SF,
+            "cddfuse": _SF,
+            "vifb": rule("levels 0-255, about 8 to 20; both sums over H·W", per_pixel=True),
+        },
+        sources=False,
+        smallest=2,
+        paper=True,
+    ),
+    Metric(
+        "SD",
+        "standard deviation",
+        standard_deviation,
+        "information",
+        "√(mean (F - mean F)²)",
+        "Rao, MST 1997",
+        {
+            "tang2022": rule("saturating 8-bit arithmetic, about 8 to 11", saturated=True),
+            "tang2023": _SD,
+            "cddfuse": _SD,
+            "vifb": _SD,
+        },
+        sources=False,
+        paper=True,
+    ),
+    Metric(
+        "AG",
+        "average gradient",
+        average_gradient,
+        "gradient",
+        "mean √((∂x F)² + (∂y F)²)/√2",
+        "Cui et al., Optics Communications 2015",
+        {"tang2022": _AG, "tang2023": _AG, "cddfuse": rule("grey levels; mean", per_pixel=True), "vifb": _AG},
+        sources=False,
+        smallest=2,
+        paper=True,
+    ),
+)

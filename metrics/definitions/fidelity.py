@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from metrics.checks import require_grey
 from metrics.images import ImageArray
+from metrics.metric import Metric, rule
 
 SMALLEST = 41  # pixels a side; the fourth scale's window just fits
 
@@ -158,3 +159,22 @@ def _gaussian(taps: int) -> tuple[float, ...]:
     offsets = np.arange(taps) - taps // 2
     window = np.exp(-(offsets**2) / (2 * (taps / 5) ** 2))
     return tuple((window / window.sum()).tolist())
+
+
+METRICS = (
+    Metric(
+        "VIF",
+        "visual information fidelity",
+        visual_information_fidelity,
+        "fidelity",
+        "Σ over S of (Σ log(1 + g²σ²S/(σ²v + 2))) / (Σ log(1 + σ²S/2)), over four scales",
+        "Sheikh, Bovik, IEEE TIP 2006; Han et al., Information Fusion 2013",
+        {
+            "tang2022": rule("sum over both sources; first scale saturated", saturated=True),
+            "tang2023": rule("sum over both sources", saturated=False),
+            "cddfuse": rule("sum over both sources; 1 for a flat source", flat=1.0),
+        },
+        smallest=SMALLEST,
+        paper=True,
+    ),
+)

@@ -6,6 +6,7 @@ import numpy as np
 
 from metrics.checks import require_grey
 from metrics.images import ImageArray
+from metrics.metric import Metric, rule
 from metrics.opencv import cv2
 
 
@@ -48,3 +49,19 @@ def squared_distance(one: ImageArray, other: ImageArray | None = None) -> int:
     if other is None:
         return round(cv2.norm(one, cv2.NORM_L2SQR))
     return round(cv2.norm(one, other, cv2.NORM_L2SQR))
+
+
+_SCD = rule("-2 to 2")
+
+METRICS = (
+    Metric(
+        "SCD",
+        "sum of the correlations of differences",
+        sum_of_correlations_of_differences,
+        "structure",
+        "r(F - visible, infrared) + r(F - infrared, visible)",
+        "Aslantas, Bendes, AEU 2015",
+        {"tang2022": _SCD, "tang2023": _SCD, "cddfuse": _SCD},
+        paper=True,
+    ),
+)

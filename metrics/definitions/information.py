@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from metrics.checks import require_grey
 from metrics.images import ImageArray
+from metrics.metric import Metric, rule
 
 
 def entropy(fused: ImageArray) -> float:
@@ -56,3 +57,33 @@ def _entropy(counts: NDArray[np.intp]) -> float:
     share = counts[counts > 0] / counts.sum()
     # No product by BLAS: on a busy machine it waits milliseconds for its second thread.
     return 0.0 - float((share * np.log2(share)).sum())
+
+
+_EN = rule("bits, 0 to 8")
+_BITS = rule("bits, sum over both sources; levels 254 and 255 merged in the joint", merge_top=True)
+_NATS = rule("nats, sum over both sources", unit="nat")
+
+METRICS = (
+    Metric(
+        "EN",
+        "entropy",
+        entropy,
+        "information",
+        "-Σ p log2 p over 256 grey levels",
+        "Roberts, van Aardt, Ahmed, JARS 2008",
+        {"tang2022": _EN, "tang2023": _EN, "cddfuse": _EN, "vifb": _EN},
+        sources=False,
+        paper=True,
+    ),
+    Metric(
+        "MI",
+        "mutual information",
+        mutual_information,
+        "information",
+        "Σ over S of H(S) + H(F) - H(S, F)",
+        "Qu, Zhang, Yan, Electronics Letters 2002",
+        # VIFB stretches levels to 0-255 first, which maps distinct levels to distinct ones: MI does not change.
+        {"tang2022": _BITS, "tang2023": _BITS, "cddfuse": _NATS, "vifb": _NATS},
+        paper=True,
+    ),
+)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from metrics.checks import require_grey
 from metrics.images import ImageArray
+from metrics.metric import Metric, rule
 
 _ROWS = 16  # rows treated at a time, so that intermediate arrays stay in the cache
 
@@ -87,3 +88,24 @@ def _preserved(strength: Maps, angle: Maps) -> Maps:
     ratio *= turn
     np.divide(0.9994 * 0.9879, ratio, out=ratio)
     return ratio
+
+
+_QABF = rule("0 to 1; gradients of levels 0-255", divisor=1)
+
+METRICS = (
+    Metric(
+        "Q_abf",
+        "edge preservation",
+        edge_preservation,
+        "gradient",
+        "Σ over S of Σ Q(S, F)|∇S|, divided by Σ over S of Σ |∇S|",
+        "Xydeas, Petrovic, Electronics Letters 2000",
+        {
+            "tang2022": rule("0 to 1; gradients of levels 0-1", divisor=255),
+            "tang2023": _QABF,
+            "cddfuse": _QABF,
+            "vifb": _QABF,
+        },
+        paper=True,
+    ),
+)
