@@ -71,7 +71,7 @@ def test_degenerate_images_warn_of_nothing(convention: str, levels: tuple[int | 
     ("images", "options", "said"),
     [
         ([image(0)] * 3, {"convention": "tang"}, "known: tang2022, tang2023, cddfuse, vifb"),
-        ([image(0)] * 3, {"metrics": ["EN", "SSIM"]}, "unknown metric 'SSIM'; known: EN, SF, SD"),
+        ([image(0)] * 3, {"metrics": ["EN", "NO"]}, "unknown metric 'NO'; known: paper, all, EN, SF, SD"),
         ([image(0)] * 3, {"metrics": []}, "no metric"),
         ([image(0), image(0), image(0)[:-1]], {}, "fused is 56x47"),
         ([image(0), image(0).astype(float), image(0)], {}, "visible image: expected a uint8 .* float64"),
