@@ -208,7 +208,7 @@ def test_every_setting_is_explained(page: str, names: list[str]) -> None:
 @pytest.fixture(scope="module")
 def measured() -> pd.DataFrame:
     """Means over twelve M3FD pairs; docs/metrics.md has the commands that make them."""
-    found = pd.read_csv(ROOT / "results/conventions/m3fd.csv")
+    found = pd.read_csv(ROOT / "results/reference/conventions/m3fd.csv")
     return found.set_index(["method", "size", "convention"])[list(IDS)]
 
 
@@ -235,11 +235,11 @@ def test_the_table_of_sizes_is_the_measured_one(measured: pd.DataFrame) -> None:
 def test_the_table_of_costs_is_the_measured_one() -> None:
     rows = table("docs/scale.md", "scaling")
     if rows:
-        costs = pd.read_csv(ROOT / "results/scaling/scaling.csv")
+        costs = pd.read_csv(ROOT / "results/reference/scaling/scaling.csv")
         assert [[float(cell.replace(",", "")) for cell in row] for row in rows] == costs.to_numpy().tolist()
 
 
 def test_the_table_of_a_gpu_is_the_measured_one() -> None:
     rows = table("docs/scale.md", "fusing")
-    costs = pd.read_csv(ROOT / "results/gpu/fusing.csv").drop(columns=["size", "images", "measured"])
+    costs = pd.read_csv(ROOT / "results/reference/gpu/fusing.csv").drop(columns=["size", "images", "measured"])
     assert [[row[0], *map(float, row[1:])] for row in rows] == costs.to_numpy().tolist()

@@ -44,7 +44,7 @@ def test_the_methods_of_ones_own_runs_as_written(tmp_path: Path) -> None:
 
 
 def test_the_readmes_table_is_the_committed_one() -> None:
-    committed = pd.read_csv(ROOT / "results/demo/table1.csv").set_index("method")
+    committed = pd.read_csv(ROOT / "results/reference/demo/table1.csv").set_index("method")
     rows = re.findall(r"^\| ([\w-]+) \|((?: *[\d.–]+ \|){8})$", README, re.MULTILINE)
     assert [name for name, _ in rows] == committed.index.tolist()
     for name, cells in rows:
@@ -54,7 +54,7 @@ def test_the_readmes_table_is_the_committed_one() -> None:
 
 
 def test_the_readmes_detection_is_the_committed_one() -> None:
-    committed = pd.read_csv(ROOT / "results/demo/table3.csv").set_index("method")
+    committed = pd.read_csv(ROOT / "results/reference/demo/table3.csv").set_index("method")
     rows = re.findall(r"^\| ([\w-]+) \|((?: [\d.]+ \|){4}) ([\d.]+)–([\d.]+) \|$", README, re.MULTILINE)
     assert [name for name, *_ in rows] == committed.index.tolist()
     for name, cells, *interval in rows:
@@ -72,7 +72,7 @@ def test_the_demo_gives_the_committed_table(tmp_path: Path) -> None:
     simple = ("Infrared", "Visible", "Average", "Maximum", "Laplacian")
     command = [sys.executable, str(ROOT / "run_benchmark.py"), "run", "demo", "--out", str(tmp_path), "--tables", "1"]
     subprocess.run([*command, "--methods", *map(str.lower, simple)], cwd=ROOT, check=True, capture_output=True)
-    mine, committed = (pd.read_csv(folder / "table1.csv") for folder in (tmp_path, ROOT / "results/demo"))
+    mine, committed = (pd.read_csv(folder / "table1.csv") for folder in (tmp_path, ROOT / "results/reference/demo"))
     committed = committed.iloc[: len(simple)]
     assert mine["method"].tolist() == committed["method"].tolist() == list(simple)
     pd.testing.assert_frame_equal(mine[tables.IDS], committed[tables.IDS], rtol=1e-3)

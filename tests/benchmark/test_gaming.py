@@ -144,7 +144,9 @@ def test_no_pairs_are_refused() -> None:
 @pytest.fixture(scope="module")
 def measured() -> dict[str, pd.DataFrame]:
     folders = {**REAL, "Synthetic": "demo"}
-    return {title: pd.read_csv(ROOT / "results/gaming" / name / "gaming.csv") for title, name in folders.items()}
+    return {
+        title: pd.read_csv(ROOT / "results/reference/gaming" / name / "gaming.csv") for title, name in folders.items()
+    }
 
 
 def test_the_page_says_what_was_measured(measured: dict[str, pd.DataFrame]) -> None:
@@ -172,7 +174,7 @@ def test_the_pages_remarks_hold(measured: dict[str, pd.DataFrame]) -> None:
         assert (change.loc[gaming.SOURCES, ["MI", "VIF"]] > 0.25).all(axis=None)
     frame = measured["M3FD"]
     stretched = frame[(frame["quantity"] == "mean") & (frame["variant"] == "Average, stretched")][IDS].iloc[0]
-    sample = pd.read_csv(ROOT / "results/sample/m3fd/table1.csv")
+    sample = pd.read_csv(ROOT / "results/reference/sample/m3fd/table1.csv")
     methods = sample[(sample["origin"] == "measured") & (sample["ranked"] == True)]  # noqa: E712  (an object column)
     assert len(methods) == 9
     places = (methods[IDS] > stretched).sum() + 1
@@ -181,5 +183,5 @@ def test_the_pages_remarks_hold(measured: dict[str, pd.DataFrame]) -> None:
 
 @pytest.mark.parametrize("name", [*REAL.values(), "demo"])
 def test_the_committed_pages_belong_to_their_tables(name: str) -> None:
-    folder = ROOT / "results/gaming" / name
+    folder = ROOT / "results/reference/gaming" / name
     assert (folder / "gaming.md").read_text() == gaming.to_markdown(pd.read_csv(folder / "gaming.csv"))

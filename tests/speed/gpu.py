@@ -45,7 +45,7 @@ class Gpu:
     device: str = "cuda"
     """The GPU; a CPU shows that the script runs."""
 
-    out: Path = Path("results/gpu")
+    out: Path = Path("results/reference/gpu")
     """Where fusing.csv and steps.csv go."""
 
     def __call__(self) -> None:

@@ -36,7 +36,7 @@ class Scaling:
     size: tuple[int, int] = (1024, 768)
     """Width and height of the images."""
 
-    out: Path = Path("results/scaling/scaling.csv")
+    out: Path = Path("results/reference/scaling/scaling.csv")
     """The table."""
 
     def __call__(self) -> pd.DataFrame:
