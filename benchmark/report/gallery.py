@@ -36,7 +36,7 @@ Rectangle = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class ImageArray:
+class SceneImage:
     """One image of a scene: WebP in base64, or why there is none."""
 
     label: str
@@ -54,7 +54,7 @@ class Scene:
     width: int
     height: int
     zooms: tuple[Rectangle, ...]
-    images: tuple[ImageArray, ...]
+    images: tuple[SceneImage, ...]
 
     @property
     def size(self) -> int:
@@ -285,16 +285,16 @@ def _decoded(path: Path) -> images.ImageArray | None:
 
 def _image(
     label: str, path: Path, width: int, decoded: images.ImageArray | None, *, within: Path
-) -> tuple[ImageArray, tuple[int, int] | None]:
+) -> tuple[SceneImage, tuple[int, int] | None]:
     """Return an image at a width at most, and its own (width, height)."""
     try:
         image = Image.fromarray(images.read(path) if decoded is None else decoded)
     except InputError as error:
-        return ImageArray(label, missing=str(error).replace(f"{within}{os.sep}", "")), None
+        return SceneImage(label, missing=str(error).replace(f"{within}{os.sep}", "")), None
     size = image.size
     if image.width > width:
         image = image.resize((width, max(round(image.height * width / image.width), 1)), Image.Resampling.LANCZOS)
-    return ImageArray(label, base64.b64encode(webp(image)).decode()), size
+    return SceneImage(label, base64.b64encode(webp(image)).decode()), size
 
 
 def webp(image: Image.Image) -> bytes:
@@ -312,7 +312,7 @@ def with_scores(made: Gallery, scores: Mapping[tuple[str, str], pd.DataFrame]) -
         scores: By (data set, label), a row an image and a column a metric.
     """
 
-    def scored(scene: Scene, image: ImageArray) -> ImageArray:
+    def scored(scene: Scene, image: SceneImage) -> SceneImage:
         frame = scores.get((scene.dataset, image.label))
         if frame is None or scene.image not in frame.index:
             return image

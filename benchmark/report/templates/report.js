@@ -111,20 +111,20 @@
     );
   };
 
-  const crop = (image, one, [x0, y0, x1, y1], colour, label) => {
+  const crop = (img, one, [x0, y0, x1, y1], colour, label) => {
     const canvas = element("canvas", { className: colour, width: 320 });
     canvas.height = Math.max(1, Math.round((320 * (y1 - y0)) / (x1 - x0)));
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${label}, ${colour.split("-")[0]} place enlarged`);
     const draw = () => {
-      const scale = image.naturalWidth / one.width; // the embedded image may be smaller than the original
+      const scale = img.naturalWidth / one.width; // the embedded image may be smaller than the original
       const pen = canvas.getContext("2d");
       pen.imageSmoothingQuality = "high";
       const from = [x0, y0, x1 - x0, y1 - y0].map((value) => value * scale);
-      pen.drawImage(image, ...from, 0, 0, canvas.width, canvas.height);
+      pen.drawImage(img, ...from, 0, 0, canvas.width, canvas.height);
     };
-    if (image.complete && image.naturalWidth) draw();
-    else image.addEventListener("load", draw, { once: true });
+    if (img.complete && img.naturalWidth) draw();
+    else img.addEventListener("load", draw, { once: true });
     return canvas;
   };
 
@@ -134,15 +134,15 @@
       made.append(element("p", { className: "absent", textContent: image.missing }));
       return made;
     }
-    const image = element("img", { alt: `${image.label}, scene ${one.image}`, width: one.width, height: one.height });
-    image.src = uri(image);
+    const img = element("img", { alt: `${image.label}, scene ${one.image}`, width: one.width, height: one.height });
+    img.src = uri(image);
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("aria-hidden", "true");
     outlines(svg, one);
-    const open = element("button", { type: "button", className: "open" }, image, svg);
+    const open = element("button", { type: "button", className: "open" }, img, svg);
     open.setAttribute("aria-label", `Enlarge ${image.label}, scene ${one.image}`);
     open.addEventListener("click", () => enlarge(index));
-    const crops = one.zooms.map((zoom, place) => crop(image, one, zoom, COLOURS[place], image.label));
+    const crops = one.zooms.map((zoom, place) => crop(img, one, zoom, COLOURS[place], image.label));
     made.append(open, element("div", { className: "crops" }, ...crops));
     return made;
   };
