@@ -63,6 +63,9 @@ class Work:
     size: str | None = None
     """Size scored in place of the experiment's: native, or WIDTHxHEIGHT."""
 
+    metrics: Annotated[str | None, arg(metavar="paper|all|ID,...")] = None
+    """Metrics in place of the experiment's: paper (its eight), all of the convention's, or ids such as EN,SSIM."""
+
     workers: int | None = None
     """Processes that fuse and score; one a core when not given."""
 
@@ -93,6 +96,7 @@ class Work:
             tables=self.tables,
             convention=self.convention,
             size=self.size,
+            metrics=self.metrics,
         )
 
     def _options(self) -> "Options":
@@ -555,7 +559,7 @@ def _table(path: Path) -> Table:
         columns, digits = [*classes, "mAP", "mAP_low", "mAP_high"], 1
         title = f"AP at IoU 0.5 in percent: protocol {about['protocol']}, detector {about['detector']}"
     else:
-        columns, digits = list(metrics.PAPER), 4
+        columns, digits = [name for name in metrics.METRICS if name in frame], 4
         title = f"convention {about['convention']}, size {about['size']}"
     table = Table(title=f"{path.stem}: {escape(title)}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(name, overflow="fold")

@@ -19,11 +19,17 @@ class Method(ABC):
         title: As tables print it; the class name when empty.
         variants: Names of the published variants, the default first; empty when there is but one.
         colour: Whether `forward` wants the images as RGB; otherwise it gets their grey luma.
+        source: Whether it gives one of the two sources, unfused; tables show it without a rank.
+        infrared: Whether its images are infrared ones, which a detector never sees with the visible image's chroma.
+        trains: Whether a run trains it where no weights are given.
     """
 
     title: ClassVar[str] = ""
     variants: ClassVar[tuple[str, ...]] = ()
     colour: ClassVar[bool] = False
+    source: ClassVar[bool] = False
+    infrared: ClassVar[bool] = False
+    trains: ClassVar[bool] = False
 
     def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
         """Prepare the method.

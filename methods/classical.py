@@ -17,6 +17,9 @@ Raw = NDArray[np.float32]
 class Infrared(Method):
     """The infrared image as it is."""
 
+    source = True
+    infrared = True
+
     def forward(self, infrared: ImageArray, visible: ImageArray) -> Raw:
         """Return the infrared image, levels 0-255."""
         return infrared.astype(np.float32)
@@ -24,6 +27,8 @@ class Infrared(Method):
 
 class Visible(Method):
     """The visible image's luma as it is."""
+
+    source = True
 
     def forward(self, infrared: ImageArray, visible: ImageArray) -> Raw:
         """Return the visible image's luma, levels 0-255."""

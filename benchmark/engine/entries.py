@@ -96,4 +96,4 @@ def check_names(experiment: Experiment) -> None:
             raise unknown(f"part of data set {dataset.name}", dataset.part, ("train", "test"))
     if experiment.score.convention not in metrics.CONVENTIONS:
         raise unknown("metric convention", experiment.score.convention, tuple(metrics.CONVENTIONS))
-    experiment.score.pixels  # noqa: B018  (refuses a size that is none)
+    experiment.score.pixels, experiment.score.ids  # noqa: B018  (refuse a size that is none, an unknown id)

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from benchmark.detection.settings import DetectionSettings
 from metrics.errors import InputError, unknown
+from metrics.registry import select
 
 FOLDER = Path(__file__).parent / "experiments"
 _STRICT = ConfigDict(extra="forbid")
@@ -83,12 +84,34 @@ def method(text: str) -> MethodSettings:
     return MethodSettings(name=name, variant=detail or None, label=label)
 
 
+def _join_ids(selection: object) -> object:
+    if isinstance(selection, list) and all(isinstance(name, str) for name in selection):
+        return ",".join(selection)
+    return selection
+
+
 @dataclass(config=_STRICT)
 class ScoreSettings:
-    """How fused images are scored: the metric convention, and the size, "native" or "640x480"."""
+    """How fused images are scored.
+
+    Attributes:
+        convention: The metric convention.
+        size: The size scored, "native" or WIDTHxHEIGHT.
+        metrics: Which metrics: "paper", "all", or ids, as a list or separated by commas.
+    """
 
     convention: str = "tang2022"
     size: str = "native"
+    metrics: Annotated[str, BeforeValidator(_join_ids)] = "paper"
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the metrics, in the tables' order.
+
+        Raises:
+            InputError: An id is unknown.
+        """
+        return select(self.metrics, self.convention)
 
     @property
     def pixels(self) -> tuple[int, int] | None:
@@ -171,7 +194,10 @@ def read(name: str) -> Experiment:
             text = file.read(_MOST + 1)
         if len(text) > _MOST:
             raise ValueError(f"it has more than {_MOST} bytes")
-        return TypeAdapter(Experiment).validate_python(tomllib.loads(text.decode()) | {"name": path.stem})
+        settings = _with_metrics(tomllib.loads(text.decode()), path)
+        return TypeAdapter(Experiment).validate_python(settings | {"name": path.stem})
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
     except ValidationError as error:
@@ -180,3 +206,14 @@ def read(name: str) -> Experiment:
         raise InputError(f"{path}, {where}: {first['msg']}; see benchmark/engine/experiments for examples") from error
     except (ValueError, RecursionError) as error:  # tomllib's own, decode's, and int's for thousands of digits
         raise InputError(f"{path} is not TOML ({error})") from error
+
+
+def _with_metrics(settings: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return an experiment's settings with a `metrics` that stands at the top moved into [score]."""
+    if "metrics" not in settings:
+        return settings
+    score = settings.get("score", {})
+    if not isinstance(score, dict) or "metrics" in score:
+        raise InputError(f"{path}: metrics stands both at the top and in [score]; keep one of them")
+    rest = {name: value for name, value in settings.items() if name != "metrics"}
+    return rest | {"score": score | {"metrics": settings["metrics"]}}

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-import metrics
 from benchmark.engine.entries import label
 from benchmark.engine.parts import Loaded
 from benchmark.engine.work import Outcome, Work
@@ -55,7 +54,7 @@ def swept(points: Sequence[studies.Setting], loaded: Sequence[Loaded], work: Wor
         block = rows.block(each.part, methods, score, work.options.out)
         _report_gaps(work.outcome, ((block.dataset, row.method, row.status) for row in block.rows))
         for point, row in zip(points, block.rows, strict=True):
-            means: dict[str, Any] = {} if row.scores is None else dict(row.scores[list(metrics.PAPER)].mean())
+            means: dict[str, Any] = {} if row.scores is None else dict(row.scores[list(score.ids)].mean())
             about = {"images": block.images, "convention": score.convention}
             about |= {"size": score.size, "notes": "; ".join(row.notes), "status": row.status}
             found.append({"dataset": block.dataset, "setting": point.name, **point.fields, **means, **about})

@@ -153,12 +153,14 @@ def with_overrides(
     tables: Sequence[Literal[1, 2, 3]] = (),
     convention: str | None = None,
     size: str | None = None,
+    metrics: str | None = None,
 ) -> Experiment:
     """Return an experiment with what the command line sets in place of its own."""
     score = replace(
         experiment.score,
         convention=convention or experiment.score.convention,
         size=size or experiment.score.size,
+        metrics=metrics or experiment.score.metrics,
     )
     return replace(
         experiment,

@@ -298,35 +298,42 @@ def score(
     def discard(names: list[str]) -> None:
         for name in names:
             rows.pop(name, None)
-        _write_rows(table, rows)
+        _write_rows(table, rows, settings.ids)
 
     cell.open(recipe, items, discard=discard, redo=redo)
     if not table.is_file():  # opening emptied the cell
         rows.clear()
     missing = [pair for pair in pairs if pair.name not in rows]
     triples = [(pair.infrared, pair.visible, fused / f"{pair.name}.png") for pair in missing]
-    results = metrics.evaluate_triples(triples, convention=settings.convention, size=settings.pixels, workers=workers)
+    results = metrics.evaluate_triples(
+        triples, convention=settings.convention, size=settings.pixels, metrics=settings.ids, workers=workers
+    )
     try:
         for made, (pair, values) in enumerate(zip(missing, results, strict=True), start=1):
             pair.require_unchanged()
             require_unchanged(stamps[pair.name])
             rows[pair.name] = values
             if made % _FLUSH == 0:
-                _write_rows(table, rows)
+                _write_rows(table, rows, settings.ids)
             progress(len(pairs) - len(missing) + made, len(pairs))
     except InputError as error:
         if str(error).startswith(f"{fused}{os.sep}"):
             raise InputError(f"{error} If a run fused it, delete it: the next run fuses it anew.") from error
         raise
     finally:
-        _write_rows(table, rows)
+        _write_rows(table, rows, settings.ids)
     cell.close(notes=_undefined(rows[pair.name] for pair in pairs), files=[table])
     return len(missing)
 
 
 def score_recipe(settings: ScoreSettings) -> dict[str, Any]:
     """Return what decides a row of metrics besides the images."""
-    return {"convention": settings.convention, "size": settings.size, "code": _scoring_code()}
+    return {
+        "convention": settings.convention,
+        "size": settings.size,
+        "metrics": list(settings.ids),
+        "code": _scoring_code(),
+    }
 
 
 @cache
@@ -340,14 +347,26 @@ def score_items(pairs: Iterable[Pair], fused: Path) -> dict[str, str]:
     return {pair.name: _combined(pair.fingerprint, fused / f"{pair.name}.png") for pair in pairs}
 
 
-def read_scores(cell: Cell, pairs: Iterable[Pair]) -> pd.DataFrame:
-    """Return the rows of a scored cell for these pairs: index `image`, one column a metric."""
+def read_scores(cell: Cell, pairs: Iterable[Pair], ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the rows of a scored cell for these pairs: index `image`, one column a metric.
+
+    Args:
+        cell: The cell.
+        pairs: The pairs.
+        ids: Which metrics; None for all that the cell has.
+
+    Raises:
+        InputError: The cell's file is damaged, or lacks a pair or a metric.
+    """
     cell.require_unchanged()
     rows = _stored_rows(cell.folder / SCORES)
     names = sorted(pair.name for pair in pairs)
     if missing := [name for name in names if name not in rows]:
         raise InputError(f"{cell.folder / SCORES} lacks {len(missing)} of {len(names)} images; run score again")
-    return pd.DataFrame([rows[name] for name in names], index=pd.Index(names, name="image"))
+    frame = pd.DataFrame([rows[name] for name in names], index=pd.Index(names, name="image"))
+    if lacking := [metric for metric in ids or () if metric not in frame]:
+        raise InputError(f"{cell.folder / SCORES} lacks {', '.join(lacking)}; run score again")
+    return frame if ids is None else frame[list(ids)]
 
 
 def _stored_rows(table: Path) -> dict[str, dict[str, float]]:
@@ -359,10 +378,11 @@ def _stored_rows(table: Path) -> dict[str, dict[str, float]]:
     try:
         text = table.read_bytes().decode()
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        if next(reader, None) != ["image", *metrics.PAPER] or not text.endswith("\n"):
+        first, *ids = next(reader, None) or [""]
+        if first != "image" or not set(ids) <= metrics.METRICS.keys() or not text.endswith("\n"):
             raise ValueError("its first or last line is not whole")
         for name, *values in reader:
-            rows[name] = dict(zip(metrics.PAPER, (float(value or "nan") for value in values), strict=True))
+            rows[name] = dict(zip(ids, (float(value or "nan") for value in values), strict=True))
             if any(map(math.isinf, rows[name].values())):
                 raise ValueError(f"the row of {name}")
         if len(rows) != reader.line_num - 1:
@@ -372,8 +392,8 @@ def _stored_rows(table: Path) -> dict[str, dict[str, float]]:
     return rows
 
 
-def _write_rows(table: Path, rows: dict[str, dict[str, float]]) -> None:
-    frame = pd.DataFrame([rows[name] for name in sorted(rows)], index=sorted(rows), columns=list(metrics.PAPER))
+def _write_rows(table: Path, rows: dict[str, dict[str, float]], ids: Sequence[str]) -> None:
+    frame = pd.DataFrame([rows[name] for name in sorted(rows)], index=sorted(rows), columns=list(ids))
     images.write_bytes(table, frame.to_csv(index_label="image").encode())
 
 

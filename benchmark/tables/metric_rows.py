@@ -37,13 +37,13 @@ def block(part: Part, methods: Iterable[tuple[str, MethodSettings]], score: Scor
         elif manifest.status != "done":
             row.status = manifest.reason or "not finished"
         elif manifest.recipe != recipe:
-            row.status = "scored by another convention, size or version; run score again"
+            row.status = "scored by another convention, size, selection of metrics or version; run score again"
         elif not names <= set(manifest.items):
             row.status = "scored on fewer images; run score again"
         else:
             try:
                 now = stages.score_items(part.pairs, Cell(out, part.title, label, "fuse").folder)
-                scores = stages.read_scores(cell, part.pairs)
+                scores = stages.read_scores(cell, part.pairs, score.ids)
             except InputError as error:
                 row.status = str(error)
                 found.rows.append(row)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import metrics
 from benchmark import datasets
 from benchmark.engine import experiment
 from benchmark.engine.experiment import MethodSettings, ScoreSettings
@@ -76,3 +77,26 @@ def test_sizes(size: str, pixels: tuple[int, int] | None) -> None:
 def test_sizes_that_are_none(size: str) -> None:
     with pytest.raises(InputError, match="expected 'native' or WIDTHxHEIGHT"):
         _ = ScoreSettings(size=size).pixels
+
+
+@pytest.mark.parametrize(
+    "text", ['metrics = ["VIF", "EN"]', '[score]\nmetrics = ["VIF", "EN"]', '[score]\nmetrics = "VIF,EN"']
+)
+def test_metrics_stand_at_the_top_or_in_score(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'title = "x"\nmethods = []\ndatasets = []\n{text}\n')
+    assert experiment.read(str(path)).score.ids == ("EN", "VIF")
+
+
+def test_metrics_in_both_places_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('title = "x"\nmethods = []\ndatasets = []\nmetrics = "EN"\n[score]\nmetrics = "VIF"\n')
+    with pytest.raises(InputError, match="metrics stands both at the top and in .score."):
+        experiment.read(str(path))
+
+
+def test_selections_of_metrics() -> None:
+    assert ScoreSettings().ids == metrics.PAPER
+    assert ScoreSettings(metrics="all").ids == metrics.select("all", "tang2022")
+    with pytest.raises(InputError, match="unknown metric 'ENN'; known: paper, all, EN"):
+        _ = ScoreSettings(metrics="ENN").ids
