@@ -15,6 +15,7 @@ from metrics.folder import evaluate_folder, evaluate_triples
 from metrics.metric import Metric, Rule
 from metrics.registry import METRICS, PAPER, select
 from metrics.scoring import evaluate, evaluate_files
+from metrics.threads import limit_spinning
 
 __all__ = [
     "CONVENTIONS",
@@ -38,3 +39,5 @@ __all__ = [
     "sum_of_correlations_of_differences",
     "visual_information_fidelity",
 ]
+
+limit_spinning()

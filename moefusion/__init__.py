@@ -1,5 +1,6 @@
 """MoE-Fusion: the paper's model, its losses and its training."""
 
+import metrics  # noqa: F401  (before torch loads: it limits the spinning of threads)
 from moefusion.backbones import DetectorConfig
 from moefusion.checkpoints import load_checkpoint, save_checkpoint
 from moefusion.config import FusionConfig

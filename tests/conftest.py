@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import metrics  # noqa: F401  (before torch loads: it limits the spinning of threads)
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
