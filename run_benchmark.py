@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 
     from benchmark.engine.experiment import Experiment
     from benchmark.engine.runner import Options, Outcome
-    from methods.record import Record
 
 DESCRIPTION = """Reference benchmark for infrared-visible image fusion.
 
 Fuses pairs of images by every method, scores the fused images by eight metrics in a named convention, and
 writes Table 1 as CSV and LaTeX. What is finished is kept: the same command goes on where it was stopped.
 To score a folder of fused images by itself: python -m metrics INFRARED_DIR VISIBLE_DIR FUSED_DIR."""
+
+
+PAPER_YEAR = 2023  # MoE-Fusion, ICCV
 
 
 @dataclass
@@ -263,7 +265,7 @@ class List:
 
     def __call__(self, console: Console) -> int:
         """Print it; return the exit status."""
-        listing: dict[str, Callable[[], Table]] = {
+        listing: dict[str, Callable[[], Table | Group]] = {
             "methods": _methods,
             "metrics": _metrics,
             "datasets": _datasets,
@@ -328,9 +330,10 @@ class Weights:
 
     def __call__(self, console: Console) -> int:
         """Do it; return 2 when a file could not be had."""
+        import methods
         from methods import weights
 
-        records = _records()
+        records = methods.records()
         if self.method and self.method not in records:
             raise unknown("method with weights", self.method, tuple(records))
         chosen = [self.method] if self.method else list(records)
@@ -375,13 +378,14 @@ class Profile:
 
     def __call__(self, console: Console) -> int:
         """Measure and write; return 2 when a method could not be measured."""
+        import methods
         from benchmark.engine import experiment
         from benchmark.studies import profile
 
         size = experiment.ScoreSettings(size=self.size).pixels
         if size is None:
             raise InputError("--size native: expected WIDTHxHEIGHT, such as 640x480")
-        wanted = [experiment.method(text) for text in self.methods or _records()]
+        wanted = [experiment.method(text) for text in methods.expand(self.methods) or methods.records()]
         frame = profile.profile(wanted, size=size, repeats=max(self.repeats, 1), device=self.device)
         profile.write(self.out, frame)
         shown = frame.drop(columns="reason")
@@ -461,19 +465,31 @@ def _report(outcome: "Outcome", console: Console) -> int:
     return outcome.status
 
 
-def _methods() -> Table:
+def _methods() -> Group:
     import methods
 
-    table = Table("method", "title", "variants", "what it is")
+    records = methods.records()
+    networks = Table("method", "title", "year", "of the paper", "made for", "checked by", "variants")
+    networks.title = "published networks, by year"
+    for name, record in records.items():
+        method = methods.find(name)
+        origin = "Table 1" if record.row else "came after" if record.year >= PAPER_YEAR else "no"
+        facts = (method.title, str(record.year), origin, record.task, record.verified, ", ".join(method.variants))
+        networks.add_row(name, *map(escape, facts))
+    networks.caption = "groups: paper (those of its Table 1), all-verified (all but those checked by architecture only)"
+    others = Table("method", "what it is", title="other methods")
     for name in methods.names():
-        try:
-            found = methods.find(name)
-            about = (found.__doc__ or "").strip().splitlines()
-            table.add_row(name, found.title or found.__name__, ", ".join(found.variants), about[0] if about else "")
-        except InputError as error:
-            table.add_row(name, "", "", escape(str(error)))
-    table.caption = "and path/to/file.py:Class for one of your own, folder:PATH for images that are fused already"
-    return table
+        if name not in records:
+            try:
+                about = (methods.find(name).__doc__ or "").strip().splitlines()
+            except InputError as error:
+                about = [str(error)]
+            others.add_row(name, escape(about[0]) if about else "")
+    others.caption = "and path/to/file.py:Class for a method in a file, folder:PATH for images that are fused already"
+    for table in (networks, others):
+        for column in table.columns:
+            column.overflow = "fold"
+    return Group(networks, others)
 
 
 def _metrics() -> Table:
@@ -509,21 +525,13 @@ def _experiments() -> Table:
     return table
 
 
-def _records() -> "dict[str, Record]":
-    """Return the record of every method that has published weights."""
-    import methods
-    from methods.network import NetworkMethod
-
-    found = {name: methods.find(name) for name in methods.names()}
-    return {name: method.record for name, method in found.items() if issubclass(method, NetworkMethod)}
-
-
 def _weights(chosen: "Sequence[str]") -> Table:
+    import methods
     from methods import weights
 
     table = Table("method", "file", "state", "ours was checked by", title=f"weights in {weights.folder('')}")
     table.columns[1].overflow = "fold"
-    records = _records()
+    records = methods.records()
     for method in chosen:
         for file in records[method].files:
             path = weights.folder(method) / file.name

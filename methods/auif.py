@@ -120,6 +120,18 @@ def _mean(bands: Tensor, size: int) -> Tensor:
 
 _COMMIT = "8f54650ffbc0a9e655a0d4c6098751bedc319803"
 _URL = f"https://raw.githubusercontent.com/Zhaozixiang1228/IVIF-AUIF-Net/{_COMMIT}/Models"
+_CITATION = r"""
+@article{zhao2022auif,
+  author = {Zhao, Zixiang and Xu, Shuang and Zhang, Jiangshe and Liang, Chengyang and Zhang, Chunxia and Liu, Junmin},
+  title = {Efficient and Model-Based Infrared and Visible Image Fusion via Algorithm Unrolling},
+  journal = {IEEE Transactions on Circuits and Systems for Video Technology},
+  volume = {32},
+  number = {3},
+  pages = {1186--1196},
+  year = {2022},
+  doi = {10.1109/TCSVT.2021.3075745},
+}
+"""
 
 
 class AUIF(NetworkMethod):
@@ -132,6 +144,7 @@ class AUIF(NetworkMethod):
         "Image Fusion via Algorithm Unrolling. IEEE Transactions on Circuits and Systems for Video Technology 32(3), "
         "2022",
         year=2022,
+        citation=_CITATION,
         repository="https://github.com/Zhaozixiang1228/IVIF-AUIF-Net",
         commit=_COMMIT,
         licence="none found",
@@ -158,6 +171,8 @@ class AUIF(NetworkMethod):
                 git_blob="46d4f84fc0e05919f883660d5a2e0df7309205a1",
             ),
         ),
+        trained_on=("FLIR",),
+        probably_trained_on=("RoadScene",),
         parameters=11_631,
         verified="official outputs",
         row="AUIF",
@@ -167,6 +182,7 @@ class AUIF(NetworkMethod):
             "that, and crops.",
             "The two convolutions of every iteration are computed as one. The iterations magnify rounding, so raw "
             "output differs from the official by up to 1e-5; so does the official from itself in float64.",
+            "Trained on 180 pairs of FLIR; RoadScene is cropped from frames of FLIR, so its pairs may be among them.",
         ),
     )
 

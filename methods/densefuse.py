@@ -86,6 +86,20 @@ class DenseFuseNetwork(nn.Module):
         return image if self.tensorflow else image.relu_()
 
 
+_CITATION = r"""
+@article{li2019densefuse,
+  author = {Li, Hui and Wu, Xiao-Jun},
+  title = {{DenseFuse}: A Fusion Approach to Infrared and Visible Images},
+  journal = {IEEE Transactions on Image Processing},
+  volume = {28},
+  number = {5},
+  pages = {2614--2623},
+  year = {2019},
+  doi = {10.1109/TIP.2018.2887342},
+}
+"""
+
+
 class DenseFuse(NetworkMethod):
     """DenseFuse as its authors' two code bases have it.
 
@@ -101,6 +115,7 @@ class DenseFuse(NetworkMethod):
     record = Record(
         paper="H. Li, X.-J. Wu, DenseFuse: A Fusion Approach to Infrared and Visible Images, IEEE TIP 28(5), 2019",
         year=2019,
+        citation=_CITATION,
         repository="https://github.com/hli1221/densefuse-pytorch; the paper's own, in TensorFlow: "
         "https://github.com/hli1221/imagefusion_densefuse",
         commit="4394b63e9295db1c6b7a5c3664551c90f0605f2b; ef23f0f06c4fce7a6c2c04c9d20119e3d96507b9",
@@ -125,6 +140,7 @@ class DenseFuse(NetworkMethod):
                 variants=("tf-addition", "tf-l1"),
             ),
         ),
+        trained_on=("MS-COCO",),
         parameters=74193,
         verified="official outputs",
         row="DenseFuse",

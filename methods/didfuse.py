@@ -89,6 +89,16 @@ class DIDFuseNetwork(nn.Module):
 
 _COMMIT = "5f287300dce7cbc90b9e08e6872455af6baa279f"
 _URL = f"https://raw.githubusercontent.com/Zhaozixiang1228/IVIF-DIDFuse/{_COMMIT}/Models"
+_CITATION = r"""
+@inproceedings{zhao2020didfuse,
+  author = {Zhao, Zixiang and Xu, Shuang and Zhang, Chunxia and Liu, Junmin and Zhang, Jiangshe and Li, Pengfei},
+  title = {{DIDFuse}: Deep Image Decomposition for Infrared and Visible Image Fusion},
+  booktitle = {International Joint Conference on Artificial Intelligence},
+  pages = {970--976},
+  year = {2020},
+  doi = {10.24963/ijcai.2020/135},
+}
+"""
 
 
 class DIDFuse(NetworkMethod):
@@ -100,6 +110,7 @@ class DIDFuse(NetworkMethod):
         paper="Z. Zhao, S. Xu, C. Zhang, J. Liu, J. Zhang, P. Li: DIDFuse: Deep Image Decomposition for Infrared "
         "and Visible Image Fusion. IJCAI 2020",
         year=2020,
+        citation=_CITATION,
         repository="https://github.com/Zhaozixiang1228/IVIF-DIDFuse",
         commit=_COMMIT,
         licence="none found",
@@ -119,12 +130,15 @@ class DIDFuse(NetworkMethod):
                 git_blob="8c23399b709d445d01a1c539a6f3d2652d715d9d",
             ),
         ),
+        trained_on=("FLIR",),
+        probably_trained_on=("RoadScene",),
         parameters=260_935,
         verified="official outputs",
         row="DIDFuse",
         notes=(
             "Grey in, grey out, as the official code; a colour visible image is fused by its luma.",
             "Any size. The official code refuses a side of one pixel; ours repeats that pixel and crops.",
+            "Trained on 180 pairs of FLIR; RoadScene is cropped from frames of FLIR, so its pairs may be among them.",
         ),
     )
 

@@ -106,6 +106,17 @@ class GreyIFCNN(nn.Module):
 
 _COMMIT = "8fe59c2b1553e52acc793986208ca479d134a8da"
 _URL = f"https://raw.githubusercontent.com/uzeful/IFCNN/{_COMMIT}/Code/snapshots"
+_CITATION = r"""
+@article{zhang2020ifcnn,
+  author = {Zhang, Yu and Liu, Yu and Sun, Peng and Yan, Han and Zhao, Xiaolin and Zhang, Li},
+  title = {{IFCNN}: A General Image Fusion Framework Based on Convolutional Neural Network},
+  journal = {Information Fusion},
+  volume = {54},
+  pages = {99--118},
+  year = {2020},
+  doi = {10.1016/j.inffus.2019.07.011},
+}
+"""
 
 
 class IFCNN(NetworkMethod):
@@ -118,6 +129,7 @@ class IFCNN(NetworkMethod):
         paper="Y. Zhang, Y. Liu, P. Sun, H. Yan, X. Zhao, L. Zhang: IFCNN: A general image fusion framework based on "
         "convolutional neural network. Information Fusion 54, 2020",
         year=2020,
+        citation=_CITATION,
         repository="https://github.com/uzeful/IFCNN",
         commit=_COMMIT,
         licence="none found",
@@ -147,6 +159,8 @@ class IFCNN(NetworkMethod):
                 variants=("mean",),
             ),
         ),
+        trained_on=("NYU-D2",),
+        task="general",
         parameters=83_587,
         verified="official outputs",
         row="IFCNN",

@@ -123,6 +123,17 @@ _LAYERS = {
     **{f"decoder.conv{i}.conv.1": f"PIAFusion/decoder/conv{i}" for i in range(1, 5)},
     "decoder.conv5": "PIAFusion/decoder/conv1x1",
 }
+_CITATION = r"""
+@article{tang2022piafusion,
+  author = {Tang, Linfeng and Yuan, Jiteng and Zhang, Hao and Jiang, Xingyu and Ma, Jiayi},
+  title = {{PIAFusion}: A Progressive Infrared and Visible Image Fusion Network Based on Illumination Aware},
+  journal = {Information Fusion},
+  volume = {83--84},
+  pages = {79--92},
+  year = {2022},
+  doi = {10.1016/j.inffus.2022.03.007},
+}
+"""
 
 
 class PIAFusion(NetworkMethod):
@@ -135,6 +146,7 @@ class PIAFusion(NetworkMethod):
         paper="L. Tang, J. Yuan, H. Zhang, X. Jiang, J. Ma, PIAFusion: A progressive infrared and visible image "
         "fusion network based on illumination aware, Information Fusion 83-84, 2022",
         year=2022,
+        citation=_CITATION,
         repository="https://github.com/Linfeng-Tang/PIAFusion",
         commit=_COMMIT,
         licence="MIT",
@@ -153,6 +165,7 @@ class PIAFusion(NetworkMethod):
                 git_blob="a730a7c46d8c315e8bcefeb827d5520499e66751",
             ),
         ),
+        trained_on=("MSRS",),
         parameters=1076785,
         verified="architecture only",
         row="PIAFusion",

@@ -1,42 +1,85 @@
 """Methods by name: the built-in ones, installed packages' entry points, and classes in a file."""
 
+import ast
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
 from methods.base import Method
+from methods.record import Record
 from metrics.errors import InputError, unknown
 
-BUILT_IN = {
+OTHER = {
     "infrared": "methods.classical:Infrared",
     "visible": "methods.classical:Visible",
     "average": "methods.classical:Average",
     "maximum": "methods.classical:Maximum",
     "laplacian": "methods.classical:Laplacian",
-    "densefuse": "methods.densefuse:DenseFuse",
-    "rfn_nest": "methods.rfn_nest:RFNNest",
-    "ifcnn": "methods.ifcnn:IFCNN",
-    "piafusion": "methods.piafusion:PIAFusion",
-    "didfuse": "methods.didfuse:DIDFuse",
-    "auif": "methods.auif:AUIF",
-    "swinfuse": "methods.swinfuse:SwinFuse",
-    "ydtr": "methods.ydtr:YDTR",
-    "tardal": "methods.tardal:TarDAL",
     "moefusion": "methods.moefusion:MoEFusion",
     "folder": "methods.folder:Folder",
 }
 ENTRY_POINTS = "ivif.methods"
+GROUPS: dict[str, Callable[[Record], bool]] = {
+    "paper": lambda record: record.row is not None,
+    "all-verified": lambda record: record.verified != "architecture only",
+}
+
+
+@cache
+def published() -> dict[str, str]:
+    """Return the published networks as {name: "module:Class"}.
+
+    These are the files of this folder that hold a subclass of `NetworkMethod`; a method is named like its file. The
+    files are searched as text, because importing them would load torch.
+    """
+    classes = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if match := re.search(r"^class (\w+)\(NetworkMethod\)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            classes[path.stem] = f"methods.{path.stem}:{match[1]}"
+    return classes
+
+
+def built_in() -> dict[str, str]:
+    """Return all methods of this package as {name: "module:Class"}."""
+    return OTHER | published()
 
 
 def names() -> tuple[str, ...]:
     """Return the names that `create` knows: built-in methods, then those of installed packages."""
-    installed = sorted({point.name for point in entry_points(group=ENTRY_POINTS)} - set(BUILT_IN))
-    return (*BUILT_IN, *installed)
+    known = built_in()
+    installed = sorted({point.name for point in entry_points(group=ENTRY_POINTS)} - set(known))
+    return (*known, *installed)
+
+
+def records() -> dict[str, Record]:
+    """Return the records of the published networks, by name, the oldest first; loads torch."""
+    known = {name: method.record for name in published() if (method := find(name)) and hasattr(method, "record")}
+    return dict(sorted(known.items(), key=lambda item: (item[1].year, item[0])))
+
+
+def expand(texts: Iterable[str]) -> list[str]:
+    """Return a list of methods with each name of a group replaced by the names of its methods.
+
+    Args:
+        texts: Methods as the command line names them; "paper" stands for the published methods of the MoE-Fusion
+            paper's Table 1, "all-verified" for those whose official weights give the authors' output here.
+    """
+    texts = list(texts)
+    expanded: list[str] = []
+    for text in texts:
+        if text in GROUPS:
+            members = [name for name, record in records().items() if GROUPS[text](record)]
+            expanded += [name for name in members if name not in (*texts, *expanded)]
+        else:
+            expanded.append(text)
+    return expanded
 
 
 def find(name: str) -> type[Method]:
@@ -51,8 +94,8 @@ def find(name: str) -> type[Method]:
     path, colon, attribute = name.rpartition(":")
     if colon and path.endswith(".py"):
         return _class(name, _module(Path(path)), attribute)
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
+    if name in (known := built_in()):
+        module, _, attribute = known[name].partition(":")
         return _class(name, importlib.import_module(module), attribute)
     for point in entry_points(group=ENTRY_POINTS, name=name):
         try:
@@ -84,8 +127,29 @@ def code_digest(method: type[Method]) -> str:
 
     `find` asks as soon as it has loaded them: what changes later is not what this process runs.
     """
-    files = sorted(hashlib.sha256(path.read_bytes()).digest() for path in method.code())  # whatever folder they lie in
-    return hashlib.sha256(b"".join(files)).hexdigest()
+    # Sorted, so that it does not matter in which folder the files lie.
+    digests = sorted(hashlib.sha256(_deciding_code(path)).digest() for path in method.code())
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def _deciding_code(path: Path) -> bytes:
+    """Return a source file without what decides no output: comments, layout, docstrings, titles and records."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [line for line in node.body if not _is_prose(line, node)] or [ast.Pass()]
+    return ast.unparse(tree).encode()
+
+
+def _is_prose(line: ast.stmt, parent: ast.AST) -> bool:
+    if isinstance(line, ast.Expr):
+        return isinstance(line.value, ast.Constant)
+    targets = line.targets if isinstance(line, ast.Assign) else [line.target] if isinstance(line, ast.AnnAssign) else []
+    names = {target.id for target in targets if isinstance(target, ast.Name)}
+    return bool(names) and (
+        (isinstance(parent, ast.ClassDef) and names <= {"title", "record"})
+        or (isinstance(parent, ast.Module) and names <= {"_CITATION"})
+    )
 
 
 def _module(path: Path) -> ModuleType:

@@ -153,6 +153,17 @@ _REPOSITORY = "https://github.com/hli1221/imagefusion-rfn-nest"
 _COMMIT = "76e4e0500a3d818068f31942d7d5ed874c36c37b"
 _CODER = "nestfuse_gray_1e2.model"
 _FUSION = "Final_epoch_2_alpha_700_wir_6.0_wvi_3.0_ssim_vi.model"
+_CITATION = r"""
+@article{li2021rfnnest,
+  author = {Li, Hui and Wu, Xiao-Jun and Kittler, Josef},
+  title = {{RFN-Nest}: An End-to-End Residual Fusion Network for Infrared and Visible Images},
+  journal = {Information Fusion},
+  volume = {73},
+  pages = {72--86},
+  year = {2021},
+  doi = {10.1016/j.inffus.2021.02.023},
+}
+"""
 
 
 class RFNNest(NetworkMethod):
@@ -164,6 +175,7 @@ class RFNNest(NetworkMethod):
         paper="H. Li, X.-J. Wu, J. Kittler, RFN-Nest: An end-to-end residual fusion network for infrared and visible "
         "images, Information Fusion 73, 2021",
         year=2021,
+        citation=_CITATION,
         repository=_REPOSITORY,
         commit=_COMMIT,
         licence="none found",
@@ -173,6 +185,7 @@ class RFNNest(NetworkMethod):
         ),
         by_hand=f"unpack {_REPOSITORY}/raw/{_COMMIT}/models/nestfuse.zip and .../models/rfn_twostage.zip, of the "
         f"latter the file 6.0/{_FUSION}",
+        trained_on=("MS-COCO", "KAIST"),
         parameters=7524249,
         verified="architecture only",
         row="RFN-Nest",

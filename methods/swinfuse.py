@@ -173,6 +173,18 @@ def _shifted_window_mask() -> Tensor:
     return (areas[:, :, None] != areas[:, None, :]) * -100.0
 
 
+_CITATION = r"""
+@article{wang2022swinfuse,
+  author = {Wang, Zhishe and Chen, Yanlin and Shao, Wenyu and Li, Hui and Zhang, Lei},
+  title = {{SwinFuse}: A Residual {Swin} Transformer Fusion Network for Infrared and Visible Images},
+  journal = {IEEE Transactions on Instrumentation and Measurement},
+  volume = {71},
+  year = {2022},
+  doi = {10.1109/TIM.2022.3191664},
+}
+"""
+
+
 class SwinFuse(NetworkMethod):
     """SwinFuse with its published rule of fusion, "l1_mean"."""
 
@@ -182,11 +194,13 @@ class SwinFuse(NetworkMethod):
         paper="Wang, Chen, Shao, Li, Zhang: SwinFuse: A Residual Swin Transformer Fusion Network for Infrared and "
         "Visible Images, IEEE Transactions on Instrumentation and Measurement 71, 2022",
         year=2022,
+        citation=_CITATION,
         repository="https://github.com/Zhishe-Wang/SwinFuse",
         commit="93cd2cbed1a1710ff89cdf6f0ca161756f2a9615",
         licence="none found",
         files=(WeightFile("Final_epoch_50_Mon_Feb_14_17_37_05_2022_1e3.model"),),
         by_hand="https://pan.baidu.com/s/1gV_zkJ2AylB25VPHAOxuyg, code mn9k, about 97 MB",
+        trained_on=("MS-COCO",),
         parameters=2_021_276,
         row="SwinFuse",
         verified="architecture only",

@@ -66,6 +66,19 @@ def _layer(channels: int, width: int, norm: type[nn.BatchNorm2d]) -> nn.Sequenti
     return nn.Sequential(_convolution(channels, width), norm(width), nn.ReLU(inplace=True))
 
 
+_CITATION = r"""
+@inproceedings{liu2022tardal,
+  author = {Liu, Jinyuan and Fan, Xin and Huang, Zhanbo and Wu, Guanyao and Liu, Risheng and Zhong, Wei and
+    Luo, Zhongxuan},
+  title = {Target-Aware Dual Adversarial Learning and a Multi-Scenario Multi-Modality Benchmark to Fuse Infrared
+    and Visible for Object Detection},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year = {2022},
+  doi = {10.1109/CVPR52688.2022.00571},
+}
+"""
+
+
 class TarDAL(NetworkMethod):
     """TarDAL as released with the paper: `dt` for the eye, `tt` for detection, `ct` for both."""
 
@@ -76,6 +89,7 @@ class TarDAL(NetworkMethod):
         paper="Liu, Fan, Huang, Wu, Liu, Zhong, Luo: Target-aware Dual Adversarial Learning and a Multi-scenario "
         "Multi-Modality Benchmark to Fuse Infrared and Visible for Object Detection, CVPR 2022",
         year=2022,
+        citation=_CITATION,
         repository="https://github.com/JinyuanLiu-CV/TarDAL",
         commit="e52fac7",
         licence="none found at this commit; GPL-3.0 from version 1.0 on",
@@ -93,6 +107,7 @@ class TarDAL(NetworkMethod):
                 bytes=1_201_819,
                 sha256="cff3756548b511e3e415616debc557cdc85b3bb19393ca158cac8d08f232897c",
                 variants=("tt",),
+                probably_trained_on=("M3FD",),
             ),
             WeightFile(
                 "tardal++.pt",
@@ -100,8 +115,12 @@ class TarDAL(NetworkMethod):
                 bytes=1_201_819,
                 sha256="7009d125e36db043d6918d9358e10c6dca7fdf2dd08ada09c5ecd294f45f98c5",
                 variants=("ct",),
+                probably_trained_on=("M3FD",),
             ),
         ),
+        trained_on=(),
+        task="detection",
+        probably_trained_on=("RoadScene",),
         parameters=296_577,
         row="TarDAL",
         verified="official outputs",
@@ -113,6 +132,8 @@ class TarDAL(NetworkMethod):
             "`tt` and `ct` are dark and edge-like by design: they were trained for a detector.",
             "The weights of version 1.0 (tardal-dt.pth, tardal-tt.pth, tardal-ct.pth) hold the same numbers and may "
             "be given as files; its colour output, which skips the clipping to [0, 1], is not reproduced.",
+            "The data that the weights were trained on are not published with them; the authors' later configurations "
+            "train `dt` on RoadScene, and from there `tt` and `ct` on M3FD.",
         ),
     )
 

@@ -141,6 +141,19 @@ class Attention(nn.Module):
         return F.linear(tokens, weight, self.proj(self.qkv.bias[128:]))
 
 
+_CITATION = r"""
+@article{tang2023ydtr,
+  author = {Tang, Wei and He, Fazhi and Liu, Yu},
+  title = {{YDTR}: Infrared and Visible Image Fusion via {Y}-Shape Dynamic Transformer},
+  journal = {IEEE Transactions on Multimedia},
+  volume = {25},
+  pages = {5413--5428},
+  year = {2023},
+  doi = {10.1109/TMM.2022.3192661},
+}
+"""
+
+
 class YDTR(NetworkMethod):
     """YDTR with the authors' only published weights."""
 
@@ -150,6 +163,7 @@ class YDTR(NetworkMethod):
         paper="Tang, He, Liu: YDTR: Infrared and Visible Image Fusion via Y-Shape Dynamic Transformer, "
         "IEEE Transactions on Multimedia 25, 2023",
         year=2023,
+        citation=_CITATION,
         repository=_REPOSITORY,
         commit=_COMMIT,
         licence="none found",
@@ -161,6 +175,7 @@ class YDTR(NetworkMethod):
                 sha256="183c31a103ada74063e644b300d6708ed567dcc231a9d0f8d52e098c6c2a0d32",
             ),
         ),
+        trained_on=(),
         parameters=217_770,
         row="YDTR",
         verified="official outputs",
@@ -168,6 +183,7 @@ class YDTR(NetworkMethod):
             "Grey: the visible image's luma is fused; the authors publish no rule for colour.",
             "Any size; the fused image of a crop is not the crop of the fused image.",
             "Negative output is clipped to black where the original's cast to 8 bits would wrap it to white.",
+            "Their code does not name the data that the weights were trained on.",
         ),
     )
 

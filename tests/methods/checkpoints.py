@@ -137,6 +137,6 @@ def compare(
         raw = method.raw(golden["ir"], golden["vis"])
         np.testing.assert_allclose(raw, golden["raw"], rtol=0, atol=case["atol"])
         image = drawn(raw, golden["vis"]) if drawn else method.image(raw)
-        difference = np.abs(image.astype(int) - golden["image"])
+        difference = np.abs(image.astype(int) - golden["picture"])
     assert difference.max() <= 1
     assert np.mean(difference > 0) <= 0.001

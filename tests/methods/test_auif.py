@@ -184,6 +184,6 @@ def test_official_output(shared: Path, device: str) -> None:
     assert all(weights.official(method.files[file.name], file) for file in AUIF.record.files)
     assert method.settings()["official weights"] is True
     np.testing.assert_allclose(method.raw(case["ir"], case["vis"]), case["raw"], rtol=0, atol=1e-4)
-    difference = np.abs(method.fuse(case["ir"], case["vis"]).astype(int) - case["image"])
+    difference = np.abs(method.fuse(case["ir"], case["vis"]).astype(int) - case["picture"])
     assert difference.max() <= 1
     assert np.mean(difference > 0) <= 1e-3

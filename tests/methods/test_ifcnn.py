@@ -161,7 +161,7 @@ def test_official_output(shared: Path, variant: str, case: str, device: str) -> 
     golden = np.load(shared / "golden" / f"ifcnn_{case}_1.npz")
     method = IFCNN(variant=variant, weights=str(shared / "weights" / "ifcnn"), device=device)
     np.testing.assert_allclose(method.raw(golden["ir"], golden["vis"]), golden["raw"], rtol=0, atol=1e-4)
-    difference = np.abs(method.fuse(golden["ir"], golden["vis"]).astype(int) - golden["image"])
+    difference = np.abs(method.fuse(golden["ir"], golden["vis"]).astype(int) - golden["picture"])
     assert difference.max() <= 1
     assert np.mean(difference > 0) <= 1e-3
 

@@ -1,5 +1,7 @@
 """Methods by name: built in, in a file, in an installed package."""
 
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -38,6 +40,24 @@ def test_every_name_can_be_found() -> None:
     for name in methods.names():
         assert issubclass(methods.find(name), methods.Method)
         assert methods.find(name).__doc__
+
+
+def test_groups_stand_for_their_methods() -> None:
+    records = methods.records()
+    paper = methods.expand(["average", "paper"])
+    assert set(paper) == {"average", *(name for name, record in records.items() if record.row)}
+    assert len(paper) >= 10
+    verified = methods.expand(["ydtr:x", "all-verified", "ifcnn"])
+    assert verified[0] == "ydtr:x"
+    assert verified.count("ifcnn") == 1
+    assert "densefuse" in verified
+    assert "rfn_nest" not in verified
+    assert methods.expand(["average", "average"]) == ["average", "average"]  # an error, but not of this function
+
+
+def test_names_are_known_without_loading_torch() -> None:
+    code = "import sys, methods; assert 'ydtr' in methods.names(); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_unknown_names_list_the_known() -> None:
@@ -136,3 +156,12 @@ def test_a_file_that_changes_is_another_method(own: Path) -> None:
     assert [method().fuse(*pair)[0, 0] for method in (before, after)] == [7, 8]
     own.write_text(OWN)
     assert methods.code_digest(methods.find(f"{own}:Darker")) == known
+
+
+def test_a_reworded_docstring_is_the_same_method(own: Path) -> None:
+    before = methods.code_digest(methods.find(f"{own}:Darker"))
+    prose = OWN.replace('title = "Darker pixel"', '"""Darker."""\n    title = "Darkest"  # of both')
+    own.write_text(
+        prose.replace("def forward", "def forward").replace("visible):\n", 'visible):\n        """Min."""\n')
+    )
+    assert methods.code_digest(methods.find(f"{own}:Darker")) == before

@@ -49,10 +49,12 @@ def record(*files: WeightFile) -> Record:
     return Record(
         paper="Somebody, Somewhere, 2020",
         year=2020,
+        citation="@misc{somebody2020}",
         repository="https://example.org",
         commit="0",
         licence="none found",
         files=files,
+        trained_on=("Street", "Sea"),
         parameters=1,
         verified="official outputs",
         by_hand="from the authors' page",
@@ -132,3 +134,12 @@ def test_a_file_without_a_published_hash_is_taken_by_name_and_not_called_officia
     assert weights.add("net", record(unknown), tmp_path / "net.pth") == [local / "net.pth"]
     assert weights.locate("net", record(unknown), None, None) == {"net.pth": local / "net.pth"}
     assert not weights.official(local / "net.pth", unknown)
+
+
+def test_a_data_set_that_the_weights_were_trained_on_is_named() -> None:
+    harbour = file(name="second.pth", variants=("b",), probably_trained_on=("Harbour",))
+    known = replace(record(file(), harbour), probably_trained_on=("Hill",))
+    assert known.leakage("a", "Sea") == "its weights were trained on Sea"
+    assert known.leakage("a", "Hill") == "its weights were probably trained on Hill"
+    assert known.leakage("b", "Harbour") == "its weights were probably trained on Harbour"
+    assert known.leakage("a", "Harbour") is known.leakage("a", "M3FD") is None
