@@ -6,8 +6,9 @@ metric is, `select` which are computed. Every metric is also a function of its o
 
 from metrics.conventions import CONVENTIONS, describe
 from metrics.definitions.contrast import average_gradient, spatial_frequency, standard_deviation
-from metrics.definitions.correlation import sum_of_correlations_of_differences
+from metrics.definitions.correlation import correlation_coefficient, sum_of_correlations_of_differences
 from metrics.definitions.edges import edge_preservation
+from metrics.definitions.errors import mean_squared_error, peak_signal_to_noise_ratio, root_error_per_pixel
 from metrics.definitions.fidelity import visual_information_fidelity
 from metrics.definitions.information import entropy, mutual_information
 from metrics.errors import InputError
@@ -25,6 +26,7 @@ __all__ = [
     "Metric",
     "Rule",
     "average_gradient",
+    "correlation_coefficient",
     "describe",
     "edge_preservation",
     "entropy",
@@ -32,7 +34,10 @@ __all__ = [
     "evaluate_files",
     "evaluate_folder",
     "evaluate_triples",
+    "mean_squared_error",
     "mutual_information",
+    "peak_signal_to_noise_ratio",
+    "root_error_per_pixel",
     "select",
     "spatial_frequency",
     "standard_deviation",

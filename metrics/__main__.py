@@ -39,8 +39,8 @@ def score(
         infrared_dir: Folder of infrared images.
         visible_dir: Folder of visible images.
         fused_dir: Folder of fused images.
-        convention: Whose program's numbers: tang2022 (the paper's), tang2023, cddfuse or vifb. Numbers of different
-            conventions cannot be compared.
+        convention: Whose program's numbers: tang2022 (the paper's), tang2023, cddfuse, vifb, metric_python, or
+            kumar2013 and han2013 for one metric each. Numbers of different conventions cannot be compared.
         size: Resize the grey images to this size before scoring, such as 640x480; without it images are scored
             at their own size. SF, AG and VIF depend on it.
         metrics: paper (its eight), all that the convention has, or ids such as EN,SSIM.
@@ -91,7 +91,8 @@ def _table(frame: pd.DataFrame, convention: str, title: str) -> Table:
         values = frame[name].dropna()
         lost = len(frame) - len(values)
         spread = f" ± {values.std():.4f}" if len(values) > 1 else ""
-        remark = f"{lost} of {len(frame)} undefined, left out" if lost else ""
+        reason = f": {METRICS[name].undefined}" if METRICS[name].undefined else ""
+        remark = f"{lost} of {len(frame)} undefined, left out{reason}" if lost else ""
         if name not in rules:
             remark = "not in this convention"
         table.add_row(f"{name} {METRICS[name].arrow}", "" if values.empty else f"{values.mean():.4f}{spread}", remark)

@@ -66,6 +66,11 @@ CONVENTIONS: dict[str, Convention] = {
         Convention("cddfuse", "Zhaozixiang1228/MMIF-CDDFuse utils/Evaluator.py, Python", grey_opencv),
         # The program scores colour images channel by channel; here they become grey first.
         Convention("vifb", "xingchenzhang/VIFB, MATLAB", grey),
+        Convention(
+            "metric_python", "Metric_Python (Metric.py, Nabf.py, ssim.py), a port that many repositories carry", grey
+        ),
+        Convention("kumar2013", "Shreyamsha Kumar's N_abf as published in 2013, MATLAB", grey),
+        Convention("han2013", "VIFF_Public.m of Han, Cai, Cao, Xu, 2013, MATLAB", grey),
     )
 }
 
@@ -80,8 +85,8 @@ def convention_of(name: str) -> Convention:
 def describe() -> pd.DataFrame:
     """Return what each metric is: one row a metric, the scale of its values in one column a convention.
 
-    Columns: metric, title, group, formula, direction, reference, then the conventions' names; a scale is empty where
-    the convention lacks the metric.
+    Columns: metric, title, group, formula, direction, undefined (for which images), reference, then the conventions'
+    names; a scale is empty where the convention lacks the metric.
     """
     rows = []
     for name, metric in METRICS.items():
@@ -91,5 +96,6 @@ def describe() -> pd.DataFrame:
         }
         direction = "higher is better" if metric.higher_is_better else "lower is better"
         row = {"metric": name, "title": metric.title, "group": metric.group, "formula": metric.formula}
-        rows.append(row | {"direction": direction, "reference": metric.reference} | scales)
+        row |= {"direction": direction, "undefined": metric.undefined, "reference": metric.reference}
+        rows.append(row | scales)
     return pd.DataFrame(rows)

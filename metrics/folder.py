@@ -36,7 +36,7 @@ def evaluate_folder(
 
     Args:
         infrared_dir, visible_dir, fused_dir: Folders of image files.
-        convention: "tang2022", "tang2023", "cddfuse" or "vifb".
+        convention: A key of `metrics.CONVENTIONS`.
         size: (width, height) to score at, see `evaluate_files`; None is the files' own size.
         metrics: Which, as `metrics.select` takes it.
         workers: Processes; None is one a core. The values do not depend on it.
@@ -74,7 +74,7 @@ def evaluate_triples(
 
     Args:
         triples: Image files.
-        convention: "tang2022", "tang2023", "cddfuse" or "vifb".
+        convention: A key of `metrics.CONVENTIONS`.
         size: (width, height) to score at, see `evaluate_files`; None is the files' own size.
         metrics: Which, as `metrics.select` takes it.
         workers: Processes; None is one a core. The values do not depend on it.
@@ -85,12 +85,14 @@ def evaluate_triples(
     _require_options(convention, size, workers)
     if not triples:
         return iter(())
+    selection = metrics if isinstance(metrics, str) else tuple(metrics)
+    select(selection, convention)
     processes = min(workers or cpu_count(), len(triples))
     score = partial(
         evaluate_files if processes == 1 else _evaluate_in_worker,
         convention=convention,
         size=size,
-        metrics=select(metrics, convention),
+        metrics=selection,
     )
     return in_workers((delayed(score)(*triple) for triple in triples), processes)
 

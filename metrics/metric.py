@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from metrics.images import ImageArray
+
 Group = Literal["information", "structure", "gradient", "fidelity", "perception"]
 GROUPS: tuple[Group, ...] = ("information", "structure", "gradient", "fidelity", "perception")
 
@@ -14,11 +16,15 @@ class Rule:
 
     Attributes:
         scale: The scale or units of the result, in words.
-        options: Keyword arguments of the metric's function.
+        options: Keyword arguments of the function.
+        function: The function where the convention means another quantity by the same id; None for the metric's.
+        smallest: The fewest pixels a side where they are not the metric's; None for the metric's.
     """
 
     scale: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    function: Callable[..., float] | None = None
+    smallest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,10 @@ class Metric:
         rules: By convention; one that is missing here does not have the metric.
         sources: Whether the function takes the sources.
         higher_is_better: False where a lower value is better.
-        smallest: The fewest pixels a side that it can be computed on.
+        smallest: The fewest pixels a side that it can be computed on, unless a rule says otherwise.
         paper: Whether it is one of the eight of the MoE-Fusion paper, the default selection.
+        undefined: Of which images the value is NaN, in words that follow "where"; empty where it always exists.
+        symmetric: Whether the sources can be exchanged in every convention.
     """
 
     id: str
@@ -50,6 +58,24 @@ class Metric:
     higher_is_better: bool = True
     smallest: int = 1
     paper: bool = False
+    undefined: str = ""
+    symmetric: bool = True
+
+    def compute(self, convention: str, infrared: ImageArray, visible: ImageArray, fused: ImageArray) -> float:
+        """Return the metric of uint8 (H, W) images as a convention computes it.
+
+        Raises:
+            KeyError: The convention does not have the metric.
+            InputError: The images are too small.
+        """
+        rule = self.rules[convention]
+        images = (infrared, visible, fused) if self.sources else (fused,)
+        return (rule.function or self.function)(*images, **rule.options)
+
+    def smallest_side(self, convention: str) -> int:
+        """Return the fewest pixels a side that a convention can compute it on."""
+        smallest = self.rules[convention].smallest
+        return self.smallest if smallest is None else smallest
 
     @property
     def arrow(self) -> str:
@@ -57,6 +83,8 @@ class Metric:
         return "↑" if self.higher_is_better else "↓"
 
 
-def rule(scale: str, /, **options: Any) -> Rule:
-    """Return a rule from its scale and the options of the metric's function."""
-    return Rule(scale, options)
+def rule(
+    scale: str, /, *, function: Callable[..., float] | None = None, smallest: int | None = None, **options: Any
+) -> Rule:
+    """Return a rule from its scale and the options of the function; see `Rule`."""
+    return Rule(scale, options, function, smallest)

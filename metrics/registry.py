@@ -46,9 +46,8 @@ def select(selection: Selection = "paper", convention: str | None = None) -> tup
         >>> select("VIF,EN")
         ('EN', 'VIF')
     """
-    parts = selection.split(",") if isinstance(selection, str) else list(selection)
     wanted: set[str] = set()
-    for part in (part.strip() for text in parts for part in text.split(",")):
+    for part in _split(selection):
         if part == "paper":
             wanted |= set(PAPER)
         elif part == "all":
@@ -60,3 +59,13 @@ def select(selection: Selection = "paper", convention: str | None = None) -> tup
     if not wanted:
         raise InputError(f"no metric was asked for; expected paper, all, or some of {', '.join(METRICS)}.")
     return tuple(name for name in METRICS if name in wanted)
+
+
+def is_everything(selection: Selection) -> bool:
+    """Return whether a selection asks for "all", rather than for certain metrics only."""
+    return "all" in _split(selection)
+
+
+def _split(selection: Selection) -> list[str]:
+    texts = [selection] if isinstance(selection, str) else list(selection)
+    return [part.strip() for text in texts for part in text.split(",")]

@@ -10,7 +10,8 @@ from metrics.conventions import convention_of
 from metrics.errors import InputError
 from metrics.images import ImageArray, read
 from metrics.opencv import cv2
-from metrics.registry import METRICS, Selection, select
+from metrics.registry import METRICS, Selection, is_everything, select
+from metrics.sharing import sharing
 
 LONGEST_SIDE = 8192  # pixels of a size to score at; larger ones are slips of the finger that cost all memory
 
@@ -25,34 +26,33 @@ def evaluate(
 ) -> dict[str, float]:
     """Return the metrics of a fused image by id, in the tables' order.
 
-    A metric that the convention lacks is NaN, and so is one that its program leaves undefined, as SCD for a fused
-    image that equals a source. `metrics.describe()` gives each one's scale and direction.
+    A metric that the convention lacks is NaN, and so is one that is undefined for the images, as SCD for a fused
+    image that equals a source, or that "all" includes but that needs larger images. `metrics.describe()` gives each
+    one's scale and direction and says where it is undefined.
 
     Args:
         infrared, visible, fused: uint8 images of one size, (H, W) grey or (H, W, 3) RGB, which is turned to grey
             as the convention's program does.
-        convention: "tang2022", "tang2023", "cddfuse" or "vifb".
+        convention: A key of `metrics.CONVENTIONS`.
         metrics: Which, as `metrics.select` takes it: "paper", "all", or ids.
 
     Raises:
         InputError: The images cannot be scored, or the convention or an id is unknown.
     """
     record = convention_of(convention)
-    wanted = select(metrics, convention)
+    selection = metrics if isinstance(metrics, str) else tuple(metrics)
+    wanted = select(selection, convention)
     given = {"infrared": infrared, "visible": visible, "fused": fused}
     for band, image in given.items():
         _require_image(band, image)
     require_one_size({band: image.shape for band, image in given.items()})
     images = [np.ascontiguousarray(record.grey(image)) for image in given.values()]
-    _require_large_enough(images[2], [name for name in wanted if name in record.rules])
-    return {
-        name: (
-            METRICS[name].function(*(images if METRICS[name].sources else images[2:]), **record.rules[name].options)
-            if name in record.rules
-            else math.nan
-        )
-        for name in wanted
-    }
+    computable = [name for name in wanted if name in record.rules]
+    if is_everything(selection):
+        computable = [name for name in computable if _is_large_enough(images[2], name, convention)]
+    _require_large_enough(images[2], computable, convention)
+    with sharing():
+        return {name: METRICS[name].compute(convention, *images) if name in computable else math.nan for name in wanted}
 
 
 def evaluate_files(
@@ -68,7 +68,7 @@ def evaluate_files(
 
     Args:
         infrared_path, visible_path, fused_path: Image files, 8-bit, grey or RGB.
-        convention: "tang2022", "tang2023", "cddfuse" or "vifb".
+        convention: A key of `metrics.CONVENTIONS`.
         size: (width, height) to which all three are resized, bilinearly, after they became grey; None scores the
             files' own size, which must be one. SF, AG and VIF depend on the size scored.
         metrics: Which, as `metrics.select` takes it.
@@ -116,14 +116,18 @@ def _require_image(band: str, image: ImageArray) -> None:
     raise InputError(f"{band} image: expected a uint8 array (H, W) or (H, W, 3) of levels 0-255, got {found}.")
 
 
-def _require_large_enough(image: ImageArray, wanted: list[str]) -> None:
-    for name in wanted:
-        smallest = METRICS[name].smallest
-        if min(image.shape) < smallest:
+def _require_large_enough(image: ImageArray, names: list[str], convention: str) -> None:
+    for name in names:
+        if not _is_large_enough(image, name, convention):
+            smallest = METRICS[name].smallest_side(convention)
             raise InputError(
                 f"the images are {_size(image)} but {name} needs at least {smallest}x{smallest} pixels; score "
                 "larger ones, or only the other metrics."
             )
+
+
+def _is_large_enough(image: ImageArray, name: str, convention: str) -> bool:
+    return bool(min(image.shape) >= METRICS[name].smallest_side(convention))
 
 
 def _size(image: ImageArray) -> str:

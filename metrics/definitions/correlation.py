@@ -1,4 +1,4 @@
-"""The metric from correlations: SCD."""
+"""Metrics from correlations: SCD and CC."""
 
 import math
 
@@ -27,6 +27,29 @@ def sum_of_correlations_of_differences(infrared: ImageArray, visible: ImageArray
     return _correlation(fused, visible, infrared) + _correlation(fused, infrared, visible)
 
 
+def correlation_coefficient(infrared: ImageArray, visible: ImageArray, fused: ImageArray) -> float:
+    """Return Pearson's correlation of the fused image with a source, averaged over both (CC), -1 to 1.
+
+    Higher is better. NaN where an image is constant.
+
+    Args:
+        infrared, visible, fused: uint8 (H, W) of one size; the scale of the levels does not matter.
+    """
+    require_grey(1, infrared=infrared, visible=visible, fused=fused)
+    return (_pearson(fused, infrared) + _pearson(fused, visible)) / 2
+
+
+def _pearson(one: ImageArray, other: ImageArray) -> float:
+    """Return the correlation of two images from exact integer moments, so that 0/0 is recognised as such."""
+    one_sum, other_sum = (int(image.sum(dtype=np.int64)) for image in (one, other))
+    covariance = one.size * _inner(one, other) - one_sum * other_sum
+    one_variance = one.size * squared_distance(one) - one_sum**2
+    other_variance = one.size * squared_distance(other) - other_sum**2
+    if one_variance == 0 or other_variance == 0:
+        return math.nan
+    return covariance / math.sqrt(one_variance * other_variance)
+
+
 def _correlation(fused: ImageArray, other: ImageArray, source: ImageArray) -> float:
     """Return r(fused - other, source) from exact integer moments, so that 0/0 is recognised as such."""
     count = fused.size
@@ -52,6 +75,7 @@ def squared_distance(one: ImageArray, other: ImageArray | None = None) -> int:
 
 
 _SCD = rule("-2 to 2")
+_CC = rule("-1 to 1; mean over both sources")
 
 METRICS = (
     Metric(
@@ -63,5 +87,16 @@ METRICS = (
         "Aslantas, Bendes, AEU 2015",
         {"tang2022": _SCD, "tang2023": _SCD, "cddfuse": _SCD},
         paper=True,
+        undefined="the fused image equals a source, or a source is constant",
+    ),
+    Metric(
+        "CC",
+        "correlation coefficient",
+        correlation_coefficient,
+        "structure",
+        "½ Σ over S of r(F, S)",
+        "Ma, Ma, Li, Information Fusion 2019",
+        {"tang2022": _CC, "tang2023": _CC, "cddfuse": _CC, "metric_python": _CC},
+        undefined="an image is constant",
     ),
 )

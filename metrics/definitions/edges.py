@@ -107,5 +107,6 @@ METRICS = (
             "vifb": _QABF,
         },
         paper=True,
+        undefined="both sources are black",
     ),
 )

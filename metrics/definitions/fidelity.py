@@ -176,5 +176,6 @@ METRICS = (
         },
         smallest=SMALLEST,
         paper=True,
+        undefined="a source is constant",
     ),
 )

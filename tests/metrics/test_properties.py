@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import metrics
 from metrics.images import ImageArray
 
+PAPERS = [name for name, record in metrics.CONVENTIONS.items() if "EN" in record.rules]
 FEW = settings(max_examples=25, deadline=None)
 
 
@@ -30,7 +31,7 @@ def triples(draw: st.DrawFn) -> list[ImageArray]:
     return [np.clip(image, 0, 255).astype(np.uint8) for image in images]
 
 
-@pytest.mark.parametrize("convention", list(metrics.CONVENTIONS))
+@pytest.mark.parametrize("convention", PAPERS)
 @FEW
 @given(images=triples())
 def test_values_are_defined_and_within_bounds(convention: str, images: list[ImageArray]) -> None:
@@ -50,7 +51,7 @@ def test_values_are_defined_and_within_bounds(convention: str, images: list[Imag
         assert -2 <= found["SCD"] <= 2
 
 
-@pytest.mark.parametrize("convention", list(metrics.CONVENTIONS))
+@pytest.mark.parametrize("convention", PAPERS)
 @FEW
 @given(images=triples())
 def test_the_sources_are_interchangeable(convention: str, images: list[ImageArray]) -> None:
@@ -60,7 +61,7 @@ def test_the_sources_are_interchangeable(convention: str, images: list[ImageArra
     assert list(one.values()) == pytest.approx(list(other.values()), rel=1e-10, nan_ok=True)
 
 
-@pytest.mark.parametrize("convention", list(metrics.CONVENTIONS))
+@pytest.mark.parametrize("convention", PAPERS)
 @FEW
 @given(images=triples())
 def test_transposed_images_score_the_same(convention: str, images: list[ImageArray]) -> None:
@@ -74,7 +75,7 @@ def test_transposed_images_score_the_same(convention: str, images: list[ImageArr
 @FEW
 @given(images=triples())
 def test_conventions_are_related_as_their_definitions(images: list[ImageArray]) -> None:
-    tang2022, tang2023, cddfuse, vifb = (metrics.evaluate(*images, convention=name) for name in metrics.CONVENTIONS)
+    tang2022, tang2023, cddfuse, vifb = (metrics.evaluate(*images, convention=name) for name in PAPERS)
     height, width = images[0].shape
     assert tang2023["SF"] == pytest.approx(255 * tang2022["SF"])
     assert cddfuse["AG"] * height * width == pytest.approx(tang2023["AG"] * (height - 1) * (width - 1))
