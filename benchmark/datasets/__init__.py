@@ -3,27 +3,27 @@
 Nothing is fetched; every reader takes the folder that a person downloaded.
 """
 
-import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from joblib import cpu_count
 
-from benchmark.datasets import flir, folders, llvip, m3fd, msrs
 from benchmark.datasets.base import Box, Dataset, Pair, fingerprint
 from benchmark.datasets.findings import Findings, Parts, Scan, quoted, short
+from benchmark.datasets.pairing import safe
+from benchmark.datasets.record import Record, keywords
+from benchmark.datasets.registry import names, record, titles
 from benchmark.datasets.report import CheckReport, examine, render
-from benchmark.synthetic import reader as embedded
 from metrics.errors import InputError, unknown
 
 __all__ = [
-    "RECORDS",
     "Box",
     "CheckReport",
     "Dataset",
+    "Findings",
     "Pair",
+    "Parts",
     "Record",
     "Scan",
     "check",
@@ -38,129 +38,6 @@ __all__ = [
 ]
 
 _LONGEST = 4096  # characters of an option's value: the longest path that Linux takes
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of a data set before its folder is read.
-
-    Attributes:
-        name: What commands take.
-        title: What tables print.
-        folder: Its usual name under a folder of data sets.
-        about: One line: what it shows, and whose it is.
-        read: Its reader; the keyword-only arguments are the data set's options.
-        published: Number of pairs of each part as published.
-    """
-
-    name: str
-    title: str
-    folder: str
-    about: str
-    read: Callable[..., Parts]
-    published: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """What `load` takes besides the root."""
-        return keywords(self.read)
-
-
-RECORDS = {
-    record.name: record
-    for record in (
-        Record(
-            "m3fd",
-            "M3FD",
-            "M3FD",
-            "4,200 annotated street and campus scenes, six classes (Liu et al., CVPR 2022)",
-            m3fd.read,
-            {"train": 3900, "test": 300},
-        ),
-        Record(
-            "flir",
-            "FLIR",
-            "FLIR_aligned",
-            "5,142 annotated driving scenes, aligned version: car, person, bicycle (Zhang et al., ICIP 2020)",
-            flir.read,
-            {"train": 4129, "test": 1013},
-        ),
-        Record(
-            "llvip",
-            "LLVIP",
-            "LLVIP",
-            "15,488 annotated night scenes: person (Jia et al., ICCV Workshops 2021)",
-            llvip.read,
-            {"train": 12025, "test": 3463},
-        ),
-        Record(
-            "msrs",
-            "MSRS",
-            "MSRS",
-            "1,444 driving scenes; boxes by others: person, bicycle, car (Tang et al., Inf. Fusion 2022)",
-            msrs.read,
-            {"train": 1083, "test": 361},
-        ),
-        Record(
-            "m3fd_fusion",
-            "M3FD-Fusion",
-            "M3FD_Fusion",
-            "300 more pairs of M3FD, without boxes (Liu et al., CVPR 2022)",
-            partial(folders.read, infrared="Ir", visible="Vis"),
-            {"test": 300},
-        ),
-        Record(
-            "roadscene",
-            "RoadScene",
-            "RoadScene",
-            "driving scenes cropped from FLIR frames, without boxes (Xu et al., AAAI 2020)",
-            partial(folders.read, infrared="cropinfrared", visible="crop_LR_visible"),
-            {"test": 221},
-        ),
-        Record(
-            "tno",
-            "TNO",
-            "TNO",
-            "military scenes, without boxes, in two folders (Toet, figshare 2014)",
-            folders.read,
-        ),
-        Record(
-            "synthetic",
-            "Synthetic",
-            "synthetic",
-            "street scenes that the benchmark draws itself; scores say nothing about real data sets",
-            embedded.read,
-        ),
-        Record("folders", "folders", "folders", "any two folders whose images match by name", folders.read),
-    )
-}
-
-
-def keywords(function: Callable[..., object]) -> tuple[str, ...]:
-    """Return the names of a function's keyword-only arguments."""
-    parameters = inspect.signature(function).parameters.values()
-    return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
-
-
-def names() -> tuple[str, ...]:
-    """Return the names of the data sets."""
-    return tuple(RECORDS)
-
-
-def titles() -> dict[str, str]:
-    """Return the title of each data set, by name."""
-    return {name: record.title for name, record in RECORDS.items()}
-
-
-def record(name: str) -> Record:
-    """Return what is known of a data set.
-
-    Raises:
-        InputError: Nobody knows the name.
-    """
-    if name not in RECORDS:
-        raise unknown("data set", name, names())
-    return RECORDS[name]
 
 
 def scan(name: str, root: str | Path, /, **options: str | Path) -> Scan:
@@ -188,15 +65,14 @@ def scan(name: str, root: str | Path, /, **options: str | Path) -> Scan:
     try:
         if not root.is_dir():
             raise InputError(f"{root} is not a folder; expected the one that holds the files of {known.title}.")
-        parts = known.read(root, findings, **options)
+        parts = _read(known, root, findings, options)
     except InputError as error:
         findings.problem("layout", str(error))
     except OSError as error:
         findings.problem("layout", f"{error.filename or root} cannot be read ({error.strerror}).")
     if not findings.problems and not parts.train and not parts.test:
         findings.problem("layout", f"{root} holds no pair of images that match by name.")
-    for twice in sorted({pair.name for pair in parts.train} & {pair.name for pair in parts.test}):
-        findings.problem("list", f"{twice} is in both the train and the test part of {root}; a pair is in one.")
+    _check_names(parts, root, findings)
     dataset = Dataset(
         known.name,
         known.title,
@@ -207,6 +83,38 @@ def scan(name: str, root: str | Path, /, **options: str | Path) -> Scan:
         findings.notes,
     )
     return Scan(dataset, tuple(findings.problems), parts.layout, findings.annotation_hash, findings.more)
+
+
+def _read(known: Record, root: Path, findings: Findings, options: Mapping[str, str | Path]) -> Parts:
+    """Return what a reader makes of a folder; a user's reader may raise or return anything."""
+    try:
+        parts = known.read(root, findings, **options)
+    except (InputError, OSError):
+        raise
+    except Exception as error:
+        if getattr(known.read, "__module__", "benchmark.").startswith("benchmark."):
+            raise  # a fault of the benchmark's own
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(f"the reader of the data set {known.name} failed on {root} ({short(reason)}).") from error
+    if not isinstance(parts, Parts):
+        raise InputError(f"the reader of the data set {known.name} returned {quoted(parts)}; expected Parts.")
+    return parts
+
+
+def _check_names(parts: Parts, root: Path, findings: Findings) -> None:
+    """Report names that cannot be those of files, that stand twice, and labels of no class."""
+    for pair in (*parts.train, *parts.test):
+        if not safe(pair.name):
+            findings.problem("list", f"{short(pair.name)!r} cannot be the name of a pair's files; choose a plain name.")
+        if unknown_labels := sorted(set(pair.labels) - set(parts.classes)):
+            known = ", ".join(parts.classes) or "none"
+            findings.problem("unknown class", f"{pair.name}: unknown class {unknown_labels[0]!r}; known: {known}.")
+    for part in (parts.train, parts.test):
+        for name, number in Counter(pair.name for pair in part).items():
+            if number > 1:
+                findings.problem("list", f"{name} stands {number} times in one part of {root}; a pair is listed once.")
+    for twice in sorted({pair.name for pair in parts.train} & {pair.name for pair in parts.test}):
+        findings.problem("list", f"{twice} is in both the train and the test part of {root}; a pair is in one.")
 
 
 def load(name: str, root: str | Path, /, **options: str | Path) -> Dataset:

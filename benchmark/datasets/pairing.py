@@ -99,6 +99,14 @@ def listing(folder: Path, limit: int = 8) -> str:
     return ", ".join(entries[:limit]) + more or "nothing"
 
 
+def unlike_sizes(infrared: Path, size: tuple[int, int], visible: Path, other: tuple[int, int]) -> str:
+    """Return the message on a pair whose two images differ in size."""
+    return (
+        f"{infrared} is {size[0]}x{size[1]} but {visible} is {other[0]}x{other[1]}; a pair has one size. "
+        "Use the aligned version of the data set."
+    )
+
+
 def safe(name: str) -> bool:
     """Return whether a name from a data file stays in the folder that it is looked up in."""
     return bool(name) and ".." not in name and "/" not in name and "\\" not in name and "\0" not in name
@@ -119,11 +127,7 @@ def _pair(source: Source, name: str, findings: Findings) -> Pair | None:
         findings.problem("unreadable file", str(error))
         return None
     if size != other:
-        findings.problem(
-            "size",
-            f"{infrared} is {size[0]}x{size[1]} but {visible} is {other[0]}x{other[1]}; a pair has one size. "
-            "Use the aligned version of the data set.",
-        )
+        findings.problem("size", unlike_sizes(infrared, size, visible, other))
         return None
     boxes = _boxes(source.annotations, name, infrared, size, findings) if source.annotations else ()
     return Pair(name, infrared, visible, boxes)

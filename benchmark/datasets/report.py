@@ -11,6 +11,7 @@ from rich.table import Table
 
 from benchmark.datasets.base import Pair, fingerprint
 from benchmark.datasets.findings import Problem, Scan
+from benchmark.datasets.pairing import unlike_sizes
 from metrics import images
 from metrics.errors import InputError
 
@@ -180,7 +181,7 @@ def _decode(pairs: tuple[Pair, ...], jobs: int, progress: Callable[[int, int], N
 
 
 def _decode_pair(pair: Pair) -> _Decoded:
-    problems = []
+    problems, sizes = [], []
     size, coloured = None, False
     for band, path in (("infrared", pair.infrared), ("visible", pair.visible)):
         try:
@@ -189,8 +190,11 @@ def _decode_pair(pair: Pair) -> _Decoded:
             problems.append(Problem("unreadable file", str(error)))
             continue
         size = image.shape[1], image.shape[0]
+        sizes.append(size)
         if band == "infrared" and image.ndim == 3:
             coloured = bool((image.max(axis=2) - image.min(axis=2)).max() > _TINT)
+    if len(sizes) == 2 and sizes[0] != sizes[1]:
+        problems.append(Problem("size", unlike_sizes(pair.infrared, sizes[0], pair.visible, sizes[1])))
     if not problems:
         pair.fingerprint  # noqa: B018 - kept in the pair, so that this process reads the bytes once for all
     return _Decoded(pair, size, coloured, tuple(problems))

@@ -60,7 +60,7 @@ def load(
     for done, _ in enumerate(results, start=1):
         progress(done, len(pairs))
     split = f"{wanted.part} part of {found.split}"
-    part = Part(wanted.name, title, found.classes, pairs, split, fingerprint(pairs), found.notes)
+    part = Part(found.name, title, found.classes, pairs, split, fingerprint(pairs), found.notes)
     return Loaded(part, found.train[:limit])
 
 

@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmark.datasets import flir, llvip, m3fd, msrs
 from benchmark.datasets.findings import Findings, Parts, quoted
 from benchmark.datasets.pairing import listing
+from benchmark.datasets.readers import flir, llvip, m3fd, msrs
+from benchmark.datasets.record import Record
 from benchmark.synthetic import layouts as synthetic
 from metrics.errors import InputError
 
@@ -42,3 +43,12 @@ def read(root: Path, findings: Findings) -> Parts:
     drawn = synthetic.LAYOUTS[layout].labels.values()
     classes = tuple(label for label in parts.classes if label in drawn)
     return dataclasses.replace(parts, classes=classes)
+
+
+RECORD = Record(
+    name="synthetic",
+    title="Synthetic",
+    folder="synthetic",
+    about="street scenes that the benchmark draws itself; scores say nothing about real data sets",
+    read=read,
+)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import datasets
-from benchmark.datasets import m3fd as reader
+from benchmark.datasets.readers import m3fd as reader
 from tests.benchmark.datasets.trees import image, xml
 
 

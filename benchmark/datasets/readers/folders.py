@@ -4,6 +4,7 @@ from pathlib import Path
 
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Source, listing, pairs
+from benchmark.datasets.record import Record
 from metrics import images
 from metrics.errors import InputError, unknown
 
@@ -49,3 +50,12 @@ def read(
         names = sorted(source.infrared.keys() & source.visible.keys())
         findings.count("images without a partner, left out", len(source.names) - len(names))
     return Parts((), pairs(source, names, findings), "all pairs are for the test", " and ".join(there))
+
+
+RECORD = Record(
+    name="folders",
+    title="folders",
+    folder="folders",
+    about="any two folders whose images match by name",
+    read=read,
+)

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmark.datasets import lists, voc, yolo
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
+from benchmark.datasets.record import Record
 from metrics import images
 from metrics.errors import InputError
 
@@ -88,3 +89,25 @@ def _voc(folder: Path) -> Annotations:
 def _yolo(folder: Path, findings: Findings) -> Annotations:
     parse = partial(yolo.boxes, classes=yolo.class_names(folder, CLASSES, findings))
     return Annotations(str(folder), files(folder, ".txt"), parse)
+
+
+CITATION = """@inproceedings{liu2022tardal,
+  author    = {Jinyuan Liu and Xin Fan and Zhanbo Huang and Guanyao Wu and Risheng Liu and Wei Zhong and Zhongxuan Luo},
+  title     = {Target-aware Dual Adversarial Learning and a Multi-scenario Multi-Modality Benchmark to Fuse Infrared and
+               Visible for Object Detection},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {5802--5811},
+  year      = {2022}
+}"""
+
+RECORD = Record(
+    name="m3fd",
+    title="M3FD",
+    folder="M3FD",
+    about="4,200 annotated street and campus scenes, six classes (Liu et al., CVPR 2022)",
+    read=read,
+    published={"train": 3900, "test": 300},
+    home_page="https://github.com/JinyuanLiu-CV/TarDAL",
+    licence="none found for the images; research use, cite the paper",
+    citation=CITATION,
+)

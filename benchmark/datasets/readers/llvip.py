@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmark.datasets import voc
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
+from benchmark.datasets.record import Record
 from metrics import images
 from metrics.errors import InputError
 
@@ -53,3 +54,24 @@ def _annotations(folder: Path, findings: Findings) -> Annotations | None:
         findings.note(f"no folder {folder.name}: images without boxes")
         return None
     return Annotations(str(folder), files(folder, ".xml"), partial(voc.boxes, classes={"person": "person"}))
+
+
+CITATION = """@inproceedings{jia2021llvip,
+  author    = {Xinyu Jia and Chuang Zhu and Minzhen Li and Wenqi Tang and Wenli Zhou},
+  title     = {{LLVIP}: A Visible-infrared Paired Dataset for Low-light Vision},
+  booktitle = {IEEE/CVF International Conference on Computer Vision Workshops},
+  pages     = {3496--3504},
+  year      = {2021}
+}"""
+
+RECORD = Record(
+    name="llvip",
+    title="LLVIP",
+    folder="LLVIP",
+    about="15,488 annotated night scenes: person (Jia et al., ICCV Workshops 2021)",
+    read=read,
+    published={"train": 12025, "test": 3463},
+    home_page="https://github.com/bupt-ai-cz/LLVIP",
+    licence="its own Term of Use and License: non-commercial, cite the paper",
+    citation=CITATION,
+)

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmark.datasets import lists, yolo
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
+from benchmark.datasets.record import Record
 from metrics import images
 from metrics.errors import InputError, unknown
 
@@ -90,3 +91,25 @@ def _merged(sources: list[Source], findings: Findings) -> Source:
     found = {name: path for part in annotations for name, path in part.files.items()}
     folders = " or ".join(part.folder for part in annotations)
     return Source(infrared, visible, Annotations(folders, found, annotations[0].parse))
+
+
+CITATION = """@article{tang2022piafusion,
+  author  = {Linfeng Tang and Jiteng Yuan and Hao Zhang and Xingyu Jiang and Jiayi Ma},
+  title   = {{PIAFusion}: A Progressive Infrared and Visible Image Fusion Network Based on Illumination Aware},
+  journal = {Information Fusion},
+  volume  = {83--84},
+  pages   = {79--92},
+  year    = {2022}
+}"""
+
+RECORD = Record(
+    name="msrs",
+    title="MSRS",
+    folder="MSRS",
+    about="1,444 driving scenes; boxes by others: person, bicycle, car (Tang et al., Inf. Fusion 2022)",
+    read=read,
+    published={"train": 1083, "test": 361},
+    home_page="https://github.com/Linfeng-Tang/MSRS",
+    licence="none found; cite the paper",
+    citation=CITATION,
+)

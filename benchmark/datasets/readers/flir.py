@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmark.datasets import lists, voc
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
+from benchmark.datasets.record import Record
 from metrics import images
 from metrics.errors import InputError
 
@@ -70,3 +71,24 @@ def read(
 
 def _band(found: dict[str, Path], suffix: str) -> dict[str, Path]:
     return {name.removesuffix(suffix): path for name, path in found.items() if name.endswith(suffix)}
+
+
+CITATION = """@inproceedings{zhang2020cfr,
+  author    = {Heng Zhang and Elisa Fromont and S{\\'e}bastien Lef{\\`e}vre and Bruno Avignon},
+  title     = {Multispectral Fusion for Object Detection with Cyclic Fuse-and-Refine Blocks},
+  booktitle = {IEEE International Conference on Image Processing (ICIP)},
+  pages     = {276--280},
+  year      = {2020}
+}"""
+
+RECORD = Record(
+    name="flir",
+    title="FLIR",
+    folder="FLIR_aligned",
+    about="5,142 annotated driving scenes, aligned version: car, person, bicycle (Zhang et al., ICIP 2020)",
+    read=read,
+    published={"train": 4129, "test": 1013},
+    home_page="https://www.flir.com/oem/adas/adas-dataset-form/",
+    licence="terms of use of Teledyne FLIR's ADAS data set",
+    citation=CITATION,
+)
