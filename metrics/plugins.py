@@ -61,9 +61,10 @@ def load_installed(group: str, name: str, kind: str) -> object | None:
     """
     for point in entry_points(group=group, name=name):
         try:
-            return point.load()
+            found: object = point.load()
         except Exception as error:
             raise InputError(f"{kind} {name!r} of {point.value} does not load: {_summary(error)}") from error
+        return found
     return None
 
 
