@@ -1,8 +1,6 @@
 """Methods that are a neural network with published weights."""
 
 import ctypes
-import warnings
-import zipfile
 from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
@@ -19,7 +17,10 @@ from methods.base import Method
 from methods.record import Record
 from metrics.errors import InputError
 from metrics.images import ImageArray
+from moefusion.distributed import usable_device
+from moefusion.pretrained import read_state
 
+__all__ = ["NetworkMethod", "exact", "fill", "keep_memory", "read_state", "usable_device"]
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
@@ -96,34 +97,6 @@ def keep_memory() -> None:
         glibc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
-def read_state(path: Path) -> dict[str, Any]:
-    """Return what a PyTorch checkpoint file holds, on the CPU, without running any code in it.
-
-    Raises:
-        InputError: The file is damaged, holds something else than tensors and plain containers, or is compressed.
-    """
-    try:
-        _refuse_swelling(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is wrong comes as an exception besides
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises its own, pickle's, zipfile's and struct's errors
-        said = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise InputError(f"{path} is no checkpoint that can be read ({said}); fetch it again") from error
-    if not isinstance(state, dict):
-        raise InputError(f"{path} holds a {type(state).__name__}; expected a dictionary of tensors")
-    return state
-
-
-def _refuse_swelling(path: Path) -> None:
-    """Raise when a zip's members are larger than the file: PyTorch compresses none, so a megabyte stays one."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            claimed = sum(member.file_size for member in archive.infolist())
-        if claimed > path.stat().st_size:
-            raise InputError(f"its {path.stat().st_size} bytes claim to unpack to {claimed}")
-
-
 def fill(network: nn.Module, state: Mapping[str, Any], path: Path) -> None:
     """Load a state dictionary strictly.
 
@@ -144,19 +117,3 @@ def fill(network: nn.Module, state: Mapping[str, Any], path: Path) -> None:
     for name, tensor in network.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise InputError(f"{path}: {name} holds numbers that are not finite; fetch it again")
-
-
-def usable_device(name: str) -> torch.device:
-    """Return the device of a name; "auto" is a GPU, or the CPU where there is none.
-
-    Raises:
-        InputError: It cannot be used.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # some devices hold no numbers
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r} cannot be used ({str(error).splitlines()[0][:120]}); try 'cpu'") from error
-    return device

@@ -1,18 +1,22 @@
-"""MoE-Fusion: the paper's model, its losses and its training."""
+"""MoE-Fusion: the paper's model, its losses and its training. Names are loaded when they are first used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import metrics  # noqa: F401  (before torch loads: it limits the spinning of threads)
-from moefusion.backbones import DetectorConfig
-from moefusion.checkpoints import load_checkpoint, save_checkpoint
-from moefusion.config import FusionConfig
-from moefusion.data import Batch, Sample
-from moefusion.detectors import AttentionMaps, AuxiliaryDetectors
-from moefusion.inspection import expert_responses, gate_report, gate_shares
-from moefusion.losses import FusionLoss, foreground_mask, fusion_loss, gradient_loss, pixel_loss
-from moefusion.model import MoEFusion, TrainingLosses
-from moefusion.network import FusionNetwork, FusionOutput
-from moefusion.recipe import TrainingConfig
-from moefusion.timing import TimeShare, time_fusion, time_training_step
-from moefusion.training import train
+
+if TYPE_CHECKING:
+    from moefusion.backbones import DetectorConfig
+    from moefusion.checkpoints import load_checkpoint, save_checkpoint
+    from moefusion.config import FusionConfig
+    from moefusion.data import Batch, Sample
+    from moefusion.detectors import AttentionMaps, AuxiliaryDetectors
+    from moefusion.inspection import expert_responses, gate_report, gate_shares
+    from moefusion.losses import FusionLoss, foreground_mask, fusion_loss, gradient_loss, pixel_loss
+    from moefusion.model import MoEFusion, TrainingLosses
+    from moefusion.network import FusionNetwork, FusionOutput
+    from moefusion.recipe import TrainingConfig
+    from moefusion.training import train
 
 __all__ = [
     "AttentionMaps",
@@ -25,7 +29,6 @@ __all__ = [
     "FusionOutput",
     "MoEFusion",
     "Sample",
-    "TimeShare",
     "TrainingConfig",
     "TrainingLosses",
     "expert_responses",
@@ -37,7 +40,18 @@ __all__ = [
     "load_checkpoint",
     "pixel_loss",
     "save_checkpoint",
-    "time_fusion",
-    "time_training_step",
     "train",
 ]
+# Those that need neither torch nor torchvision first: both take seconds to load, and methods use parts of this package.
+_MODULES = ("config", "recipe", "data", "losses", "network", "backbones", "detectors", "model", "checkpoints")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for module in (*_MODULES, "inspection", "training"):
+        content = vars(import_module(f"{__name__}.{module}"))
+        if name in content:
+            globals()[name] = content[name]
+            return content[name]
+    raise AssertionError(f"no module of {__name__} has {name}")

@@ -1,23 +1,22 @@
 """The auxiliary detectors' parts from torchvision, and the weights that they start from."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import ResNet50_Weights
 from torchvision.models.detection import FasterRCNN, FasterRCNN_ResNet50_FPN_Weights
 from torchvision.models.detection.backbone_utils import BackboneWithFPN, resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import Conv2dNormActivation, FrozenBatchNorm2d, MultiScaleRoIAlign
 
+from metrics.errors import InputError
 from moefusion.distributed import BatchNorm
+from moefusion.pretrained import download_state, load_into_detector, read_state
 
 Backbone = Literal["resnet50", "small"]
 _DOWNLOADS = {"imagenet": ResNet50_Weights.IMAGENET1K_V1, "coco": FasterRCNN_ResNet50_FPN_Weights.COCO_V1}
@@ -26,7 +25,7 @@ _SMALL_WIDTHS = (16, 32, 48, 64)
 _SMALL_CHANNELS = 32
 _SMALL_HEAD = 128
 _SMALL_PROPOSALS, _SMALL_SAMPLES = 300, 128
-_PREDICTOR = "roi_heads.box_predictor."
+PREDICTOR = ("roi_heads.box_predictor.",)  # the weights of a Faster R-CNN that depend on the classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,19 +77,19 @@ def build_detectors(config: DetectorConfig, classes: int, bands: tuple[str, ...]
     """Return one Faster R-CNN for each band; only their `backbone`, `rpn` and `roi_heads` are of use.
 
     Args:
-        config: What they are and start from.
-        classes: How many, without the background.
+        config: The detectors' settings.
+        classes: Their number, without the background.
         bands: Their names.
         initialise: Load `config.weights`; without, a checkpoint will fill the weights.
 
     Raises:
-        ValueError: The weights cannot be had or do not fit.
+        InputError: The weights cannot be obtained or do not fit.
     """
     detectors = nn.ModuleDict({band: _detector(config, classes) for band in bands})
     if initialise and config.weights is not None:
         state = _read(config.weights)
         for detector in detectors.values():
-            _fill(detector, state, config.weights)
+            load_into_detector(detector, state, config.weights, PREDICTOR)
     return detectors
 
 
@@ -98,7 +97,7 @@ def _detector(config: DetectorConfig, classes: int) -> FasterRCNN:
     # All that is not given, anchors, RPN and RoI heads, torchvision has as the paper's detector does: anchors of
     # 8 strides in ratios 0.5, 1, 2; 2000 and 1000 proposals; 256 and 512 samples; two layers of 1024.
     if config.backbone == "small":
-        backbone = _small_backbone()
+        backbone = small_backbone(_SMALL_WIDTHS, _SMALL_CHANNELS, groups=4)
         pool = MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=2)
         head = TwoMLPHead(_SMALL_CHANNELS * 7**2, _SMALL_HEAD)
         predictor = FastRCNNPredictor(_SMALL_HEAD, classes + 1)
@@ -123,68 +122,34 @@ def _detector(config: DetectorConfig, classes: int) -> FasterRCNN:
     return FasterRCNN(backbone, num_classes=classes + 1)
 
 
-def _small_backbone() -> BackboneWithFPN:
-    # GroupNorm: a small machine means small batches, too small for statistics over them.
-    def layer(inputs: int, outputs: int, stride: int) -> nn.Module:
-        made: nn.Module = Conv2dNormActivation(inputs, outputs, 3, stride, norm_layer=partial(nn.GroupNorm, 4))
-        return made
+def small_backbone(widths: Sequence[int], channels: int, groups: int) -> BackboneWithFPN:
+    """Return a small feature pyramid with levels "0", "1", ... at strides 4, 8, ... and "pool" at twice the last.
 
-    stages = OrderedDict(stem=layer(3, _SMALL_WIDTHS[0], 2))
-    inputs = _SMALL_WIDTHS[0]
-    for number, width in enumerate(_SMALL_WIDTHS, start=1):
+    GroupNorm, because small machines train on small batches, whose statistics are too noisy for batch normalisation.
+
+    Args:
+        widths: Channels of each stage; the stem has those of the first.
+        channels: Of every level.
+        groups: Of GroupNorm.
+    """
+
+    def layer(inputs: int, outputs: int, stride: int) -> nn.Module:
+        norm = partial(nn.GroupNorm, groups)
+        convolution: nn.Module = Conv2dNormActivation(inputs, outputs, 3, stride, norm_layer=norm)
+        return convolution
+
+    stages = OrderedDict(stem=layer(3, widths[0], 2))
+    inputs = widths[0]
+    for number, width in enumerate(widths, start=1):
         stages[f"layer{number}"] = nn.Sequential(layer(inputs, width, 2), layer(width, width, 1))
         inputs = width
-    outputs = {f"layer{number}": str(number - 1) for number in range(1, len(_SMALL_WIDTHS) + 1)}
-    return BackboneWithFPN(nn.Sequential(stages), outputs, list(_SMALL_WIDTHS), _SMALL_CHANNELS)
+    levels = {f"layer{number}": str(number - 1) for number in range(1, len(widths) + 1)}
+    return BackboneWithFPN(nn.Sequential(stages), levels, list(widths), channels)
 
 
 def _read(weights: str) -> dict[str, Any]:
-    try:
-        if weights in _DOWNLOADS:
-            downloaded: dict[str, Any] = _DOWNLOADS[weights].get_state_dict(check_hash=True, weights_only=True)
-            return downloaded
-        path = Path(weights)
-        if not path.is_file():
-            raise ValueError(f"{path} is no file; known weights: {', '.join(_DOWNLOADS)}, or the path of a file.")
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except ValueError:
-        raise
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"detector weights {weights!r} cannot be had: {_line(error)}") from error
-    except Exception as error:  # torch raises its own, pickle's, zipfile's and struct's errors
-        raise ValueError(f"{weights} is no file of weights that can be read: {_line(error)}") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{weights} holds a {type(state).__name__}; expected a dictionary of tensors.")
-    return state
-
-
-def _fill(detector: nn.Module, state: Mapping[str, Any], weights: str) -> None:
-    """Load a classifier's state into the backbone, or a detector's, whose classes may be others."""
-    classifier = "conv1.weight" in state
-    if classifier:
-        state = {f"backbone.body.{name}": value for name, value in state.items() if not name.startswith("fc.")}
-    own = detector.state_dict()
-    state = {name: value for name, value in state.items() if not _other_classes(name, value, own)}
-    try:
-        missing, unexpected = detector.load_state_dict(state, strict=False)
-    except (RuntimeError, AttributeError, TypeError) as error:
-        raise ValueError(f"{weights} does not fit the detector: {_line(error)}") from error
-    free = ("backbone.fpn.", "rpn.", "roi_heads.") if classifier else (_PREDICTOR,)
-    lacking = [name for name in missing if not name.startswith(free)]
-    if lacking or unexpected:
-        raise ValueError(
-            f"{weights} does not fit the detector: {len(lacking)} weights are missing ({', '.join(lacking[:3])}), "
-            f"{len(unexpected)} are unknown ({', '.join(unexpected[:3])})."
-        )
-
-
-def _other_classes(name: str, value: object, own: Mapping[str, Tensor]) -> bool:
-    if not name.startswith(_PREDICTOR) or name not in own:
-        return False
-    return isinstance(value, Tensor) and value.shape != own[name].shape
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:240] or type(error).__name__
+    if weights in _DOWNLOADS:
+        return download_state(_DOWNLOADS[weights])
+    if not Path(weights).is_file():
+        raise InputError(f"{weights} is no file; known weights: {', '.join(_DOWNLOADS)}, or the path of a file")
+    return read_state(Path(weights))

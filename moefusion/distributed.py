@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from metrics.errors import InputError
+
 
 def world_size() -> int:
     """Return how many processes train together; 1 without a process group."""
@@ -38,7 +40,7 @@ def usable_device(name: str) -> torch.device:
     """Return the device of a name; "auto" is this process's GPU, as "cuda" is, or the CPU where there is none.
 
     Raises:
-        ValueError: It cannot be used.
+        InputError: It cannot be used.
     """
     if name in ("auto", "cuda") and torch.cuda.is_available():
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
@@ -48,7 +50,7 @@ def usable_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # some devices hold no numbers
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} cannot be used ({str(error).splitlines()[0][:120]}); try 'cpu'.") from error
+        raise InputError(f"device {name!r} cannot be used ({str(error).splitlines()[0][:120]}); try 'cpu'") from error
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device

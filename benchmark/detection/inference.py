@@ -12,7 +12,6 @@ from benchmark.detection.detections import Detections
 from benchmark.detection.samples import Example, seen, tensor
 from benchmark.detection.settings import DetectionSettings
 from methods.network import exact
-from metrics.errors import InputError
 from metrics.lookahead import lookahead
 from moefusion.distributed import usable_device
 
@@ -36,10 +35,7 @@ def detect(
     Raises:
         InputError: An image cannot be read, or the device cannot be used.
     """
-    try:
-        target = usable_device(device)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    target = usable_device(device)
     detector = model.to(target).eval()
     heads: Any = detector.roi_heads
     heads.score_thresh, heads.detections_per_img = settings.score_threshold, settings.boxes

@@ -91,10 +91,7 @@ def train(
         raise InputError("the training part is empty; a detector needs images to learn from")
     if not any(example.boxes for example in examples):
         raise InputError("none of the training images has a box; a detector needs some to learn from")
-    try:
-        target = usable_device(device)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    target = usable_device(device)
     folder.mkdir(parents=True, exist_ok=True)
     return _Run(model.to(target).train(), examples, classes, folder, settings, target).run(progress)
 

@@ -90,7 +90,7 @@ def experts(part: Part, model_file: Path, folder: Path, *, device: str = "auto")
     """
     import moefusion  # not above: it takes torch seconds to load, which the other figures need not
     from benchmark.engine.training import PairSamples
-    from methods.network import usable_device
+    from moefusion.distributed import usable_device
 
     (folder / "figures").mkdir(exist_ok=True)
     # Without boxes, which neither gates nor experts look at: the model may know other classes.

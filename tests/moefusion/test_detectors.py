@@ -147,7 +147,7 @@ def test_imagenet_weights_fill_both_backbones(monkeypatch):
 
     monkeypatch.setattr(ResNet50_Weights, "get_state_dict", download)
     detectors = AuxiliaryDetectors(DetectorConfig.paper(), classes=1)
-    assert asked == {ResNet50_Weights.IMAGENET1K_V1: {"check_hash": True, "weights_only": True}}
+    assert asked == {ResNet50_Weights.IMAGENET1K_V1: {"progress": False, "check_hash": True, "weights_only": True}}
     for detector in detectors.detectors.values():
         filled = detector.backbone.body.state_dict()
         assert len(filled) > 200
@@ -178,10 +178,10 @@ def stored(state: object, path: Path) -> Path:
     ("make", "message"),
     [
         (lambda path: path, "is no file; known weights: imagenet, coco"),
-        (lambda path: path.write_bytes(b"nothing") and path, "is no file of weights that can be read"),
+        (lambda path: path.write_bytes(b"nothing") and path, "is no checkpoint that can be read"),
         (lambda path: stored([1.0], path), "holds a list; expected a dictionary"),
-        (lambda path: stored({"other": torch.zeros(1)}, path), r"\d+ weights are missing .*, 1 are unknown \(other\)"),
-        (lambda path: stored({"rpn.head.cls_logits.bias": torch.zeros(1)}, path), "does not fit the detector: .*size"),
+        (lambda path: stored({"other": torch.zeros(1)}, path), r"\d+ are missing .*, 1 are unknown \(other\)"),
+        (lambda path: stored({"rpn.head.cls_logits.bias": torch.zeros(1)}, path), "do not fit the detector: .*size"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(tmp_path, make, message):
@@ -194,7 +194,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path, make, message):
 def test_a_damaged_safetensors_file_is_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"\x10nothing")
-    with pytest.raises(ValueError, match="detector weights .* cannot be had"):
+    with pytest.raises(ValueError, match="is no checkpoint that can be read"):
         AuxiliaryDetectors(DetectorConfig(backbone="small", weights=str(path)), classes=1)
 
 

@@ -175,7 +175,7 @@ def test_files_that_do_not_fit_are_refused_in_one_line(tmp_path: Path) -> None:
         assert name in str(refused.value)
     for name in ("damaged.pth", "damaged.safetensors"):
         (tmp_path / name).write_bytes(b"\x80\x02 no weights")
-        with pytest.raises(InputError, match="holds no weights that can be read"):
+        with pytest.raises(InputError, match="is no checkpoint that can be read"):
             build(settings(weights=str(tmp_path / name)), 2)
     with pytest.raises(InputError, match="no such file; expected none, backbone, coco"):
         build(settings(weights=str(tmp_path / "missing.pth")), 2)
@@ -189,7 +189,7 @@ class Evil:
 def test_no_code_from_a_weight_file_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save(Evil(), tmp_path / "evil.pth")
-    with pytest.raises(InputError, match="holds no weights"):
+    with pytest.raises(InputError, match="is no checkpoint"):
         build(settings(weights="evil.pth"), 2)
     assert not (tmp_path / "owned").exists()
 
