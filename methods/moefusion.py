@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 import moefusion
 from methods.base import Method
 from methods.network import exact, usable_device
-from methods.weights import sha256
 from metrics.errors import InputError
+from metrics.files import digest
 from metrics.images import ImageArray
 
 
@@ -54,4 +54,4 @@ class MoEFusion(Method):
 
     def settings(self) -> dict[str, Any]:
         """Return the checkpoint by its hash."""
-        return {"weights": sha256(Path(str(self.weights)))}
+        return {"weights": digest(Path(str(self.weights)))}

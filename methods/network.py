@@ -16,6 +16,7 @@ from methods import weights as _weights
 from methods.base import Method
 from methods.record import Record
 from metrics.errors import InputError
+from metrics.files import digest
 from metrics.images import ImageArray
 from moefusion.distributed import usable_device
 from moefusion.pretrained import read_state
@@ -71,7 +72,7 @@ class NetworkMethod(Method):
         known = {file.name: file for file in self.record.files}
         return {
             "variant": self.variant,
-            "weights": {name: _weights.sha256(path) for name, path in self.files.items()},
+            "weights": {name: digest(path) for name, path in self.files.items()},
             "official weights": all(_weights.official(path, known[name]) for name, path in self.files.items()),
         }
 

@@ -129,11 +129,6 @@ def usable(path: Path, file: WeightFile) -> bool:
     return official(path, file) or not file.known
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def git_blob(data: bytes) -> str:
     """Return the hash by which git knows a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

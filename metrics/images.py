@@ -4,9 +4,6 @@ Everything in this project that touches an image file goes through here, so that
 transparent file gives the same plain message wherever it is met.
 """
 
-import os
-import re
-import tempfile
 import unicodedata
 import warnings
 from pathlib import Path
@@ -17,6 +14,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from metrics.errors import InputError
+from metrics.files import remove_leftovers as remove_leftovers
+from metrics.files import write_bytes as write_bytes
 from metrics.opencv import cv2
 
 ImageArray = NDArray[np.uint8]
@@ -25,8 +24,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 MATLAB_LUMA = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])
 _SCAN, _MOST_SCANS = b"\xff\xda", 64  # JPEG: each takes a pass over all pixels; progressive files have about ten
 _ROWS = 32  # rows treated at a time, so that intermediate arrays stay in the cache
-# Of `write_bytes` and of models: mkstemp draws the eight, safetensors the six beside them.
-_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp|\.tmp[A-Za-z0-9]{6}")
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")  # those of SUFFIXES, whatever else Pillow could open by another name
 _DEEP = ("I", "F")  # Pillow's modes of more than eight bits all begin so: I, I;16, I;16B, F
 
@@ -139,37 +136,6 @@ def write(path: str | Path, image: ImageArray) -> None:
     if not encoded:
         raise InputError(f"{path}: an image of shape {image.shape} and type {image.dtype} cannot be PNG.")
     write_bytes(path, data.tobytes())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it: nobody ever sees half of it, not even after a power cut.
-
-    Raises:
-        InputError: The disk is full, or the folder cannot be written to.
-    """
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())  # or a power cut could leave the name of a file without its content
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); make room or mend the folder, and run again."
-        ) from error
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what a process that was killed in the midst of `write_bytes` left in a folder, and nothing else."""
-    for path in folder.glob(".*tmp*"):
-        if _TEMPORARY.fullmatch(path.name) and path.is_file():
-            path.unlink()
 
 
 def name_of(path: Path) -> str:

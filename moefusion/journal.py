@@ -48,7 +48,7 @@ class Journal:
         """Add a row; the names, "step" and "epoch" first, must be the same at every step.
 
         Raises:
-            OSError: The disk is full, say.
+            InputError: The disk is full, say.
         """
         if not self._begun:
             text = "".join(map(_line, [list(values), *kept_rows(self._path, list(values), self._first_step)]))

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from metrics.errors import InputError
-from metrics.stamps import Stamps, require_unchanged, stamped
+from metrics.files import Stamps, require_unchanged, stamp_files
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Pair:
     @cached_property
     def stamps(self) -> Stamps:
         """What the file system said of both files when the fingerprint was taken."""
-        return stamped((self.infrared, self.visible))
+        return stamp_files((self.infrared, self.visible))
 
     def require_unchanged(self) -> None:
         """Raise when an image file is another one than that of the fingerprint; to be called after its use."""

@@ -13,8 +13,8 @@ from torch import Tensor
 from benchmark.datasets.base import Box, Pair
 from metrics import images
 from metrics.errors import InputError, unknown
+from metrics.files import require_unchanged, stamp_files
 from metrics.images import ImageArray
-from metrics.stamps import require_unchanged, stamped
 
 Colour = Literal["luma", "chroma"]
 
@@ -140,7 +140,7 @@ class Samples(torch.utils.data.Dataset[Sample]):
 
     def __init__(self, examples: Sequence[Example], classes: Sequence[str], colour: Colour) -> None:
         self.examples, self.classes, self.colour = examples, tuple(classes), colour
-        self.stamps = [stamped(files(example)) for example in examples]
+        self.stamps = [stamp_files(files(example)) for example in examples]
 
     def __len__(self) -> int:
         return len(self.examples)

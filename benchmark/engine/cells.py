@@ -23,7 +23,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from metrics.errors import InputError
-from metrics.images import remove_leftovers, write_bytes
+from metrics.files import digest, remove_leftovers, write_bytes
 
 MANIFEST, ERROR = "manifest.json", "error.txt"
 PACKAGES = (
@@ -147,7 +147,7 @@ class Cell:
 
     def _changed(self, stored: Manifest) -> Path | None:
         paths = {self.folder / name: known for name, known in stored.files.items() if Path(name).name == name}
-        return next((path for path, known in paths.items() if not path.is_file() or digest([path]) != known), None)
+        return next((path for path, known in paths.items() if not path.is_file() or digest(path) != known), None)
 
     def refuse_other(self, recipe: dict[str, Any]) -> None:
         """Refuse to take the place of what was made by another recipe: what was trained for hours stays.
@@ -178,7 +178,7 @@ class Cell:
             notes: What a reader of the numbers should know.
             files: Those of its files that `holds` and `require_unchanged` compare from now on.
         """
-        self._end("done", None, list(notes), {path.name: digest([path]) for path in files})
+        self._end("done", None, list(notes), {path.name: digest(path) for path in files})
         (self.folder / ERROR).unlink(missing_ok=True)  # of an earlier try
 
     def fail(self, reason: str) -> None:
@@ -231,17 +231,6 @@ def slug(text: str) -> str:
     """Return a name as a file name: safe on every system, and never that of another name."""
     safe = re.sub(r"[^A-Za-z0-9_+-]+", "-", text).strip("-")[:80]
     return safe if safe and safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def digest(files: Iterable[Path]) -> str:
-    """Return a SHA-256 over files' bytes, in the order given."""
-    total = hashlib.sha256()
-    for path in files:
-        try:
-            total.update(hashlib.sha256(path.read_bytes()).digest())
-        except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror})") from error
-    return total.hexdigest()
 
 
 @cache

@@ -16,14 +16,13 @@ from benchmark.detection.detections import Detections
 from benchmark.detection.detectors import build
 from benchmark.detection.samples import Example, files, fused_examples, infrared_examples, visible_examples
 from benchmark.detection.settings import WITHOUT_EFFECT, DetectionSettings
-from benchmark.engine.cells import Cell, digest
+from benchmark.engine.cells import Cell
 from benchmark.engine.run_record import Part
 from benchmark.tables import detection_rows as rows
 from benchmark.tables.detection_rows import FOUND, TRUTH
-from methods.weights import sha256
 from metrics.errors import InputError
+from metrics.files import digest, digest_all, require_there, require_unchanged, stamp_files
 from metrics.images import size, write_bytes
-from metrics.stamps import require_there, require_unchanged, stamped
 from moefusion.files import appended
 
 Progress = Callable[[int, int], None]
@@ -94,10 +93,10 @@ def train(
         "classes": list(classes),
         "images": len(examples),
         "data": fingerprint(pairs),
-        "files": digest(example.image for example in examples),
+        "files": digest_all(example.image for example in examples),
     }
     if Path(settings.weights).is_file():
-        recipe["weights"] = sha256(Path(settings.weights))
+        recipe["weights"] = digest(Path(settings.weights))
     if not redo:
         cell.refuse_other(recipe)
         if cell.holds(recipe, {}) and (cell.folder / training.MODEL).is_file():
@@ -143,14 +142,14 @@ def detect(
     recipe = {
         "protocol": settings.protocol,
         "detector": settings.detector,
-        "weights": sha256(model),
+        "weights": digest(model),
         "seen": {"colour": settings.colour, "grey": grey},
         "score_threshold": settings.score_threshold,
         "boxes": settings.boxes,
         "code": _code(),
     }
     examples = fused(part.pairs, images, grey=grey)
-    stamps = {example.name: stamped(files(example)) for example in examples}
+    stamps = {example.name: stamp_files(files(example)) for example in examples}
     items = rows.items(part.pairs, images)
     if not redo and cell.holds(recipe, items) and _complete(cell, part):
         return 0
@@ -188,7 +187,7 @@ def detect(
 def _code() -> str:
     """Return the hash of what this process detects with, even if the files change while it runs."""
     here = Path(coco.__file__).parent
-    return digest([here / f"{name}.py" for name in ("detectors", "inference", "samples", "coco")])
+    return digest_all([here / f"{name}.py" for name in ("detectors", "inference", "samples", "coco")])
 
 
 def _require_size(image: Path, pair: Pair) -> None:

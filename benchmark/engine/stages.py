@@ -24,14 +24,14 @@ from joblib import cpu_count, delayed
 import methods
 import metrics
 from benchmark.datasets.base import Pair
-from benchmark.engine.cells import Cell, digest
+from benchmark.engine.cells import Cell
 from benchmark.engine.experiment import MethodSettings, ScoreSettings
 from metrics import images
 from metrics.errors import InputError, plain
+from metrics.files import Stamps, digest_all, require_there, require_unchanged, stamp_files
 from metrics.images import ImageArray
 from metrics.lookahead import lookahead
 from metrics.opencv import cv2
-from metrics.stamps import Stamps, require_there, require_unchanged, stamped
 from metrics.workers import are_elsewhere, in_workers
 
 Progress = Callable[[int, int], None]
@@ -339,7 +339,7 @@ def score_recipe(settings: ScoreSettings) -> dict[str, Any]:
 @cache
 def _scoring_code() -> str:
     """Return the hash of what this process scores with, even if the files change while it runs."""
-    return digest(sorted(Path(metrics.__file__).parent.glob("*.py")))
+    return digest_all(sorted(Path(metrics.__file__).parent.glob("*.py")))
 
 
 def score_items(pairs: Iterable[Pair], fused: Path) -> dict[str, str]:
@@ -406,8 +406,8 @@ def _undefined(rows: Iterable[dict[str, float]]) -> list[str]:
 def _stamped(*files: Path) -> Stamps:
     for path in files:
         require_there(path)
-    return stamped(files)
+    return stamp_files(files)
 
 
 def _combined(fingerprint: str, *files: Path) -> str:
-    return hashlib.sha256(f"{fingerprint}{digest(files)}".encode()).hexdigest()
+    return hashlib.sha256(f"{fingerprint}{digest_all(files)}".encode()).hexdigest()

@@ -6,12 +6,13 @@ from pathlib import Path
 from benchmark.datasets.base import Pair, fingerprint
 from benchmark.detection import average_precision, coco
 from benchmark.detection.settings import DetectionSettings
-from benchmark.engine.cells import Cell, digest
+from benchmark.engine.cells import Cell
 from benchmark.engine.experiment import MethodSettings
 from benchmark.engine.run_record import Part
 from benchmark.tables import detection_table as table
 from benchmark.tables import metric_rows as rows
 from metrics.errors import InputError
+from metrics.files import digest_all
 
 TRUTH, FOUND = "ground_truth.json", "detections.json"
 SHARED = "infrared+visible"  # what the detector of the protocol "paper" learns from
@@ -47,7 +48,7 @@ def items(pairs: Iterable[Pair], images: Path) -> dict[str, str]:
         pairs: The pairs.
         images: The folder with a fused image NAME.png for each.
     """
-    return {pair.name: digest([images / f"{pair.name}.png"]) + fingerprint([pair]) for pair in pairs}
+    return {pair.name: digest_all([images / f"{pair.name}.png"]) + fingerprint([pair]) for pair in pairs}
 
 
 def _row(part: Part, label: str, method: MethodSettings, settings: DetectionSettings, out: Path) -> table.Row:

@@ -157,7 +157,7 @@ def journalled(path: Path) -> None:
 def test_a_folder_in_place_of_a_file_is_named(write: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "train.csv"
     (path / "mine").mkdir(parents=True)
-    with pytest.raises(OSError, match=r"cannot be written \(Is a directory\); make room or mend") as refusal:
+    with pytest.raises(InputError, match=r"cannot be written \(Is a directory\); make room or mend") as refusal:
         write(path)
     assert str(refusal.value).startswith(f"{path} ")
     assert [each.name for each in tmp_path.iterdir()] == ["train.csv"], "temporary files are left"
@@ -165,8 +165,8 @@ def test_a_folder_in_place_of_a_file_is_named(write: Callable[[Path], None], tmp
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     said = r"cannot be written \(No space left on device\); make room or mend the folder, and run again\.$"
-    with pytest.raises(OSError, match="/dev/full " + said):
+    with pytest.raises(InputError, match="/dev/full " + said):
         appended(Path("/dev/full"), "x")
-    with pytest.raises(OSError, match="a.safetensors " + said):
+    with pytest.raises(InputError, match="a.safetensors " + said):
         written(tmp_path / "a.safetensors", lambda name: Path("/dev/full").write_text("x"))
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from torch import Tensor
 from methods import weights
 from methods.densefuse import DenseFuse, DenseFuseNetwork
 from metrics.errors import InputError
+from metrics.files import digest
 from tests.methods.checkpoints import DAMAGE, bundle, compare, damage
 
 # Names and shapes of the authors' densefuse_gray.model, and the names in their TensorFlow checkpoint.
@@ -148,7 +149,7 @@ def test_no_activity_is_no_trouble(tmp_path: Path, state: State) -> None:
 def test_own_weights_are_not_called_official(folder: Path) -> None:
     method = DenseFuse(weights=str(folder / "densefuse_gray.model"), device="cpu")
     assert method.settings()["official weights"] is False
-    assert method.settings()["weights"] == {"densefuse_gray.model": weights.sha256(folder / "densefuse_gray.model")}
+    assert method.settings()["weights"] == {"densefuse_gray.model": digest(folder / "densefuse_gray.model")}
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
