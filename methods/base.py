@@ -143,3 +143,15 @@ class Method(ABC):
 def rgb(image: ImageArray) -> ImageArray:
     """Return an image as (H, W, 3), grey repeated three times."""
     return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+
+
+def stretch(raw: NDArray[np.floating], low: float, high: float) -> ImageArray:
+    """Return a raw output as 8-bit levels, `low` at 0 and `high` at 255, rounded half up: SciPy 1.1's `imsave`.
+
+    Args:
+        raw: Of any shape and scale.
+        low, high: Where equal, a difference of 1 is assumed.
+    """
+    levels = np.clip((raw - low) * (255 / ((high - low) or 1)), 0, 255) + 0.5
+    stretched: ImageArray = levels.astype(np.uint8)
+    return stretched

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from methods import tensorflow_checkpoint
+from methods.base import stretch
 from methods.convolution import enlarged, tiled
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
@@ -179,8 +180,7 @@ class DenseFuse(NetworkMethod):
         """Return the image as the authors' script saves it: clamped and truncated, or stretched and rounded."""
         if self.variant == "pytorch":
             return np.clip(raw, 0, 255).astype(np.uint8)
-        low, high = float(raw.min()), float(raw.max())
-        return ((raw - low) * (255 / ((high - low) or 1)) + 0.5).clip(0, 255).astype(np.uint8)
+        return stretch(raw, float(raw.min()), float(raw.max()))
 
 
 def fused_features(infrared: Tensor, visible: Tensor, variant: str | None) -> Tensor:

@@ -57,27 +57,38 @@ def read_files(index: Path, data: Path) -> Bundle:
     return read(index.read_bytes(), data.read_bytes(), data)
 
 
-def convolutions(bundle: Bundle, layers: Mapping[str, str], where: str | Path) -> dict[str, Tensor]:
+def convolutions(
+    bundle: Bundle,
+    layers: Mapping[str, str],
+    where: str | Path,
+    *,
+    kernel: str = "{}/kernel",
+    bias: str = "{}/bias",
+) -> dict[str, Tensor]:
     """Return the state dictionary of convolution layers, kernels turned from (H, W, in, out) to (out, in, H, W).
 
     Args:
         bundle: What `read` gave.
         layers: PyTorch's name of each layer to TensorFlow's.
         where: What error messages call the checkpoint.
+        kernel, bias: Format strings that make a layer's variable names of TensorFlow's name for the layer.
 
     Raises:
         InputError: A layer is missing, or its kernel is not that of a convolution.
     """
     state = {}
     for ours, theirs in layers.items():
-        for name, dimensions in ((f"{theirs}/kernel", 4), (f"{theirs}/bias", 1)):
-            if name not in bundle or bundle[name].ndim != dimensions:
-                found = f"one of shape {bundle[name].shape}" if name in bundle else "none"
-                raise InputError(f"{where}: expected a tensor {name} with {dimensions} dimensions, found {found}")
-        kernel = bundle[f"{theirs}/kernel"].transpose(3, 2, 0, 1)
-        state[f"{ours}.weight"] = torch.from_numpy(np.ascontiguousarray(kernel))
-        state[f"{ours}.bias"] = torch.from_numpy(bundle[f"{theirs}/bias"])
+        weights = _variable(bundle, kernel.format(theirs), 4, where).transpose(3, 2, 0, 1)
+        state[f"{ours}.weight"] = torch.from_numpy(np.ascontiguousarray(weights))
+        state[f"{ours}.bias"] = torch.from_numpy(_variable(bundle, bias.format(theirs), 1, where))
     return state
+
+
+def _variable(bundle: Bundle, name: str, dimensions: int, where: str | Path) -> NDArray[np.float32]:
+    if name not in bundle or bundle[name].ndim != dimensions:
+        found = f"one of shape {bundle[name].shape}" if name in bundle else "none"
+        raise InputError(f"{where}: expected a tensor {name} with {dimensions} dimensions, found {found}")
+    return bundle[name]
 
 
 def masked_crc32c(content: bytes) -> int:
