@@ -61,6 +61,18 @@ def _join(coarse: Tensor, fine: Tensor) -> Tensor:
 
 
 _COMMIT = "377fdbef6b8b6ccbd1139358ad66bb41ea084dc1"
+_CITATION = r"""
+@inproceedings{wu2025sage,
+  author = {Wu, Guanyao and Liu, Haoyu and Fu, Hongming and Peng, Yichuan and Liu, Jinyuan and Fan, Xin
+            and Liu, Risheng},
+  title = {Every {SAM} Drop Counts: Embracing Semantic Priors for Multi-Modality Image Fusion and Beyond},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages = {17882--17891},
+  year = {2025},
+  eprint = {2503.01210},
+  archiveprefix = {arXiv},
+}
+"""
 
 
 class SAGE(NetworkMethod):
@@ -73,6 +85,7 @@ class SAGE(NetworkMethod):
         paper="G. Wu, H. Liu, H. Fu, Y. Peng, J. Liu, X. Fan, R. Liu, Every SAM Drop Counts: Embracing Semantic Priors "
         "for Multi-Modality Image Fusion and Beyond, CVPR 2025",
         year=2025,
+        citation=_CITATION,
         repository="https://github.com/RollingPlain/SAGE_IVIF",
         commit=_COMMIT,
         licence="MIT",
@@ -85,6 +98,7 @@ class SAGE(NetworkMethod):
                 git_blob="2c8c8ef807025f6899f7fc4264b8e6c12f91bec8",
             ),
         ),
+        trained_on=("FMB",),
         parameters=135_617,
         verified="official outputs",
         notes=(
@@ -94,7 +108,8 @@ class SAGE(NetworkMethod):
             "Any size. The authors' code needs four pixels a side; ours repeats the last ones and crops.",
             "Computed in one piece: where a side is no multiple of 4, the enlargements' ratios depend on the whole "
             "image's size, and tiles would give another image.",
-            "Trained on FMB; whether on M3FD, on which the authors show their samples, cannot be checked.",
+            "Trained on FMB. Nothing says that M3FD, of which the authors' samples are, was trained on; it cannot be "
+            "checked.",
         ),
     )
 

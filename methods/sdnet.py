@@ -70,6 +70,17 @@ _LAYERS = {
     **{f"visible.layer{number}": f"{number}_vi" for number in range(1, 5)},
     "fuse": "5_fuse",
 }
+_CITATION = r"""
+@article{zhang2021sdnet,
+  author = {Zhang, Hao and Ma, Jiayi},
+  title = {{SDNet}: A Versatile Squeeze-and-Decomposition Network for Real-Time Image Fusion},
+  journal = {International Journal of Computer Vision},
+  volume = {129},
+  pages = {2761--2785},
+  year = {2021},
+  doi = {10.1007/s11263-021-01501-8},
+}
+"""
 
 
 class SDNet(NetworkMethod):
@@ -81,6 +92,7 @@ class SDNet(NetworkMethod):
         paper="H. Zhang, J. Ma, SDNet: A Versatile Squeeze-and-Decomposition Network for Real-Time Image Fusion, "
         "IJCV 129, 2021",
         year=2021,
+        citation=_CITATION,
         repository="https://github.com/HaoZhang1018/SDNet",
         commit=_COMMIT,
         licence="MIT",
@@ -100,6 +112,8 @@ class SDNet(NetworkMethod):
                 git_blob="d755870b7aa713519d223d2e8cd5fe477e21007b",
             ),
         ),
+        trained_on=(),
+        probably_trained_on=("TNO",),
         parameters=28_705,
         verified="official outputs",
         notes=(
@@ -110,7 +124,8 @@ class SDNet(NetworkMethod):
             "by up to 1.8 levels; their readme asks for another luma (16-235) and adds the colour in MATLAB, which is "
             "not reproduced.",
             "The parameters are those that fuse; the checkpoint also holds 38,386 of the decomposition network.",
-            "Trained on pairs that the code does not name, by readers of the paper on TNO.",
+            "The code does not name its training pairs. Readers of the paper say TNO; the scripts count 300 colour "
+            "pairs besides, so RoadScene and the source of MSRS cannot be excluded.",
             "Any size.",
         ),
     )

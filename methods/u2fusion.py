@@ -64,6 +64,18 @@ _LAYERS = {
     **{f"dense_block.{i}": f"Generator/encoder/dense_block_conv{i + 1}" for i in range(5)},
     **{f"conv2_{i}": f"Generator_1/decoder/conv2_{i}" for i in range(1, 5)},
 }
+_CITATION = r"""
+@article{xu2022u2fusion,
+  author = {Xu, Han and Ma, Jiayi and Jiang, Junjun and Guo, Xiaojie and Ling, Haibin},
+  title = {{U2Fusion}: A Unified Unsupervised Image Fusion Network},
+  journal = {IEEE Transactions on Pattern Analysis and Machine Intelligence},
+  volume = {44},
+  number = {1},
+  pages = {502--518},
+  year = {2022},
+  doi = {10.1109/TPAMI.2020.3012548},
+}
+"""
 
 
 class U2Fusion(NetworkMethod):
@@ -83,6 +95,7 @@ class U2Fusion(NetworkMethod):
         paper="H. Xu, J. Ma, J. Jiang, X. Guo, H. Ling, U2Fusion: A Unified Unsupervised Image Fusion Network, "
         "IEEE TPAMI 44(1), 2022",
         year=2022,
+        citation=_CITATION,
         repository="https://github.com/hanna-xu/U2Fusion",
         commit=_COMMIT,
         licence="none found",
@@ -102,6 +115,8 @@ class U2Fusion(NetworkMethod):
                 git_blob="70083a119d1450610b192b93fdfc5b0e42e4858e",
             ),
         ),
+        trained_on=(),
+        probably_trained_on=("TNO", "RoadScene"),
         parameters=659_217,
         verified="official outputs",
         notes=(
@@ -113,8 +128,8 @@ class U2Fusion(NetworkMethod):
             "Grey result; `recoloured` gives the colour image of the authors' script.",
             "The stretch depends on the brightest pixel, so the fused image of a crop is not the crop of the fused "
             "image.",
-            "Trained on pairs that neither code nor readme names. The authors test on TNO and RoadScene, which may "
-            "have been seen in training.",
+            "Neither code nor readme names the training pairs. The authors test on TNO and RoadScene, which may have "
+            "been seen in training.",
             "Any size. The authors' code needs two pixels a side; ours repeats a single one and crops.",
         ),
     )
