@@ -1,6 +1,5 @@
 """What a fusion method is: two 8-bit images in, one 8-bit grey image of the same size out."""
 
-import inspect
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
@@ -118,22 +117,6 @@ class Method(ABC):
     def inputs(self, dataset: str, name: str) -> tuple[Path, ...]:
         """Return further files that the fused image of a named pair is made from."""
         return ()
-
-    @classmethod
-    def code(cls) -> tuple[Path, ...]:
-        """Return the source files that decide this method's output; when one changes, stored results are redone."""
-        files = set()
-        for parent in cls.__mro__:
-            if not issubclass(parent, Method):
-                continue
-            module = inspect.getmodule(parent)
-            assert module is not None
-            files.add(Path(inspect.getfile(parent)))
-            # What a method's module takes from its own package, such as shared layers, decides its output too.
-            package = module.__name__.rpartition(".")[0] + "."
-            used = (inspect.getmodule(value) for value in vars(module).values())
-            files |= {Path(inspect.getfile(other)) for other in used if other and other.__name__.startswith(package)}
-        return tuple(sorted(files))
 
     def settings(self) -> dict[str, Any]:
         """Return what decides this method's output besides its code and weights; stored with every result."""

@@ -47,11 +47,6 @@ class MoEFusion(Method):
             fused: NDArray[np.float32] = self.model(*bands).fused[0, 0].cpu().numpy()
         return fused * np.float32(255)
 
-    @classmethod
-    def code(cls) -> tuple[Path, ...]:
-        """Return this file, its base and the model's own."""
-        return tuple(sorted({*super().code(), *Path(moefusion.__file__).parent.glob("*.py")}))
-
     def settings(self) -> dict[str, Any]:
         """Return the checkpoint by its hash."""
         return {"weights": digest(Path(str(self.weights)))}

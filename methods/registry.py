@@ -1,6 +1,5 @@
 """Methods by name: the built-in ones, installed packages' entry points, and classes in a file."""
 
-import ast
 import hashlib
 import importlib
 import importlib.util
@@ -14,6 +13,7 @@ from types import ModuleType
 
 from methods.base import Method
 from methods.record import Record
+from metrics.code import code_digest
 from metrics.errors import InputError, unknown
 
 OTHER = {
@@ -119,37 +119,6 @@ def create(name: str, *, variant: str | None = None, weights: str | Path | None 
         InputError: The name or variant is unknown, or the weights cannot be used.
     """
     return find(name)(variant=variant, weights=None if weights is None else str(weights), device=device)
-
-
-@cache
-def code_digest(method: type[Method]) -> str:
-    """Return a SHA-256 over the source files of a method as they were when it was first asked for.
-
-    `find` asks as soon as it has loaded them: what changes later is not what this process runs.
-    """
-    # Sorted, so that it does not matter in which folder the files lie.
-    digests = sorted(hashlib.sha256(_deciding_code(path)).digest() for path in method.code())
-    return hashlib.sha256(b"".join(digests)).hexdigest()
-
-
-def _deciding_code(path: Path) -> bytes:
-    """Return a source file without what decides no output: comments, layout, docstrings, titles and records."""
-    tree = ast.parse(path.read_bytes())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            node.body = [line for line in node.body if not _is_prose(line, node)] or [ast.Pass()]
-    return ast.unparse(tree).encode()
-
-
-def _is_prose(line: ast.stmt, parent: ast.AST) -> bool:
-    if isinstance(line, ast.Expr):
-        return isinstance(line.value, ast.Constant)
-    targets = line.targets if isinstance(line, ast.Assign) else [line.target] if isinstance(line, ast.AnnAssign) else []
-    names = {target.id for target in targets if isinstance(target, ast.Name)}
-    return bool(names) and (
-        (isinstance(parent, ast.ClassDef) and names <= {"title", "record"})
-        or (isinstance(parent, ast.Module) and names <= {"_CITATION"})
-    )
 
 
 def _module(path: Path) -> ModuleType:
