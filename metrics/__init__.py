@@ -45,6 +45,7 @@ __all__ = [
     "evaluate_triples",
     "exposure_similarity",
     "fusion_artefacts",
+    "limit_spinning",
     "mean_squared_error",
     "multiscale_exposure_similarity",
     "multiscale_structural_similarity",
