@@ -45,7 +45,6 @@ __all__ = [
     "evaluate_triples",
     "exposure_similarity",
     "fusion_artefacts",
-    "limit_spinning",
     "mean_squared_error",
     "multiscale_exposure_similarity",
     "multiscale_structural_similarity",
@@ -61,3 +60,5 @@ __all__ = [
     "visual_information_fidelity",
     "visual_information_fidelity_for_fusion",
 ]
+
+limit_spinning()
