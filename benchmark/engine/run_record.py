@@ -1,6 +1,7 @@
 """What a run worked on, as `run.json` in its folder: what the report and the figures start from."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -38,11 +39,23 @@ class Part:
 
 @dataclass(frozen=True)
 class Record:
-    """One run: its experiment, its methods' labels as rows of the tables and names of cells, the pairs it found."""
+    """One run.
+
+    Attributes:
+        experiment: What it does.
+        labels: Its methods' labels: rows of the tables and names of cells.
+        parts: The pairs that it found.
+        files: Names of the tables that runs in this folder wrote; None where nothing says so.
+    """
 
     experiment: Experiment
     labels: tuple[str, ...]
     parts: tuple[Part, ...]
+    files: tuple[str, ...] | None = None
+
+    def has_written(self, name: str) -> bool:
+        """Whether a table is of this run; of a run that lists none, each one is."""
+        return self.files is None or name in self.files
 
 
 _RECORD = TypeAdapter(Record)
@@ -51,6 +64,20 @@ _RECORD = TypeAdapter(Record)
 def write(folder: Path, record: Record) -> None:
     """Write a run's record into its folder."""
     write_bytes(folder / FILE, _RECORD.dump_json(record, indent=1))
+
+
+def add_files(folder: Path, paths: Iterable[Path]) -> None:
+    """Add tables to those that a run's record lists."""
+    record = read(folder)
+    write(folder, replace(record, files=tuple(sorted({*(record.files or ()), *(path.name for path in paths)}))))
+
+
+def read_files(folder: Path) -> tuple[str, ...]:
+    """Return the tables that the record of earlier runs in a folder lists; none without a record."""
+    try:
+        return read(folder).files or ()
+    except InputError:
+        return ()
 
 
 def read(folder: Path) -> Record:

@@ -78,6 +78,7 @@ def sweep(kind: str, experiment: Experiment, options: Options, *, console: Conso
                 frame,
                 next(iter(points[0].fields)) if kind == "alpha" else "setting",
                 options.out / "figures" / path.stem,
+                experiment.score.ids,
             )
             work.outcome.tables.append(path)
     return work.outcome

@@ -78,7 +78,8 @@ class Work:
         found = [loaded for wanted in self.experiment.datasets if (loaded := self._loaded(wanted))]
         labels = tuple(label(method) for method in self.experiment.methods)
         if is_first_process():
-            record.write(self.options.out, record.Record(self.experiment, labels, tuple(each.part for each in found)))
+            out, read = self.options.out, tuple(each.part for each in found)
+            record.write(out, record.Record(self.experiment, labels, read, record.read_files(out)))
         return found
 
     def _loaded(self, wanted: DatasetSettings) -> Loaded | None:
@@ -344,7 +345,10 @@ def working(
         if options.cluster:  # its workers have working folders of their own
             options = replace(options, out=options.out.resolve(), data_root=options.data_root.resolve())
         with Board(columns, console or Console()) as board:
-            yield Work(experiment, options, Outcome(), board)
+            work = Work(experiment, options, Outcome(), board)
+            yield work
+            if work.outcome.tables and is_first_process():
+                record.add_files(options.out, work.outcome.tables)
 
 
 @contextmanager

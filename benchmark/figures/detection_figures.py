@@ -13,7 +13,7 @@ from metrics.images import ImageArray
 _WIDTH = 480  # pixels of an image on a sheet
 
 
-def illustrate(part: Part, block: table.Block, out: Path) -> list[Path]:
+def illustrate(part: Part, block: table.DatasetPrecision, out: Path) -> list[Path]:
     """Write a sheet of detections and the curves of a data set's methods into figures/; return the files.
 
     Args:

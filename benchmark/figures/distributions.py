@@ -5,18 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-import metrics
 from benchmark.figures.sheet import COLOURS, COLUMN, blank, save, styled
+from benchmark.tables.ranking import heading, part_slug, split_columns
 from metrics.errors import InputError
 
-_PANELS = (4, 2)  # rows and columns: the eight metrics in one column of a paper
+_ACROSS, _MOST = 2, 8  # panels side by side in one column of a paper, and in one figure
 _LINE, _REST = 0.105, 0.30  # inches a method, and a panel besides
 
 
 @styled
 def box_plots(scores: Mapping[str, pd.DataFrame], path_stem: Path) -> list[Path]:
-    """Write box plots of the eight metrics, a panel each, and return the files.
+    """Write box plots of metrics, a panel each, and return the files; of more than eight, a figure for each group.
 
     A box spans the quartiles with the median in it, whiskers reach to the last image within 1.5 times their
     distance, circles are the images beyond, the diamond is the mean. A metric that a method does not have is empty.
@@ -30,11 +31,22 @@ def box_plots(scores: Mapping[str, pd.DataFrame], path_stem: Path) -> list[Path]
     """
     if not scores:
         raise InputError(f"{path_stem}: there are no scores to draw; box plots need at least one scored method")
-    rows, columns = _PANELS
+    ids = list(next(iter(scores.values())).columns)
+    written = []
+    for part, columns in split_columns(ids, _MOST).items():
+        stem = path_stem.with_name(f"{path_stem.name}_{part_slug(part)}") if part else path_stem
+        written += save(_draw_panels(scores, columns), stem)
+    return written
+
+
+def _draw_panels(scores: Mapping[str, pd.DataFrame], ids: list[str]) -> Figure:
+    rows = -(-len(ids) // _ACROSS)
     figure = blank(COLUMN, rows * (_REST + _LINE * len(scores)))
-    panels = figure.subplots(rows, columns, sharey=True)
+    panels = figure.subplots(rows, _ACROSS, sharey=True, squeeze=False)
     places = np.arange(len(scores))
-    for metric, axes in zip(metrics.PAPER, panels.flat, strict=True):
+    for axes in panels.flat[len(ids) :]:
+        axes.set_visible(False)
+    for metric, axes in zip(ids, panels.flat, strict=False):
         values = [frame[metric].dropna().to_numpy() for frame in scores.values()]
         axes.boxplot(
             values,
@@ -56,11 +68,11 @@ def box_plots(scores: Mapping[str, pd.DataFrame], path_stem: Path) -> list[Path]
                 "markeredgecolor": COLOURS[0],
             },
         )
-        axes.set_title(metric, pad=2)
+        axes.set_title(heading(metric), pad=2)
         axes.set_ylim(len(scores) - 0.4, -0.6)
         axes.set_yticks(places, list(scores))
         axes.tick_params(axis="y", length=0)
         axes.locator_params(axis="x", nbins=4)
         axes.grid(axis="x", linewidth=0.3, color="#CCCCCC")
         axes.set_axisbelow(True)
-    return save(figure, path_stem)
+    return figure

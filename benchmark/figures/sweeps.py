@@ -1,21 +1,23 @@
-"""Sweeps: the eight metrics over one setting of a model, as in the paper's Figures 7 and 8."""
+"""Sweeps: metrics over one setting of a model, as in the paper's Figures 7 and 8."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-import metrics
 from benchmark.figures.sheet import COLOURS, MARKERS, PAGE, blank, save, styled
+from benchmark.tables.ranking import heading
 from metrics.errors import InputError
 
-_PANELS = (2, 4)
+_ACROSS = 4  # panels side by side on a page
+_TALL, _REST = 1.2, 0.5  # inches a row of panels, and of the figure besides
 _TITLES = {"alpha": "α, weight of the gradient loss", "setting": "experts E, of which K a sample"}
 
 
 @styled
-def sweep(frame: pd.DataFrame, column: str, path_stem: Path) -> list[Path]:
-    """Write the eight metrics over a setting, a panel each with a line for every data set; return the files.
+def sweep(frame: pd.DataFrame, column: str, path_stem: Path, ids: Sequence[str]) -> list[Path]:
+    """Write metrics over a setting, a panel each with a line for every data set; return the files.
 
     Args:
         frame: Columns dataset, the setting, and the metrics; a row a data set and value of the setting. What a row
@@ -23,15 +25,16 @@ def sweep(frame: pd.DataFrame, column: str, path_stem: Path) -> list[Path]:
         column: The setting's: numbers in rising order, evenly spaced, joined by lines; texts in the order in which they
             first come, joined by dots, since there is nothing between two of them.
         path_stem: Folder and name of the files without extension.
+        ids: The metrics.
 
     Raises:
         InputError: A column is missing, there are no rows, or two for the same value.
     """
-    missing = [name for name in ("dataset", column, *metrics.PAPER) if name not in frame]
+    missing = [name for name in ("dataset", column, *ids) if name not in frame]
     if missing or frame.empty:
         raise InputError(
             f"{path_stem}: got {len(frame)} rows without {', '.join(missing) or 'anything missing'}; a sweep needs the "
-            f"columns dataset, {column} and {', '.join(metrics.PAPER)}, and at least one row"
+            f"columns dataset, {column} and {', '.join(ids)}, and at least one row"
         )
     twice = frame[frame.duplicated(["dataset", column])]
     if len(twice):
@@ -39,11 +42,13 @@ def sweep(frame: pd.DataFrame, column: str, path_stem: Path) -> list[Path]:
         raise InputError(f"{path_stem}: {where} has two rows for {column} {point}; a sweep has one row for each")
     scale = is_numeric_dtype(frame[column])
     points = sorted(frame[column].unique()) if scale else list(dict.fromkeys(frame[column]))
-    rows, columns = _PANELS
-    figure = blank(PAGE, 2.9)
-    panels = figure.subplots(rows, columns, sharex=True)
+    rows = -(-len(ids) // _ACROSS)
+    figure = blank(PAGE, _TALL * rows + _REST)
+    panels = figure.subplots(rows, _ACROSS, sharex=True, squeeze=False)
+    for axes in panels.flat[len(ids) :]:
+        axes.set_visible(False)
     datasets = list(frame.groupby("dataset", sort=False))
-    for metric, axes in zip(metrics.PAPER, panels.flat, strict=True):
+    for metric, axes in zip(ids, panels.flat, strict=False):
         for number, (dataset, group) in enumerate(datasets):
             values = group.set_index(column)[metric].reindex(points)
             axes.plot(
@@ -56,7 +61,7 @@ def sweep(frame: pd.DataFrame, column: str, path_stem: Path) -> list[Path]:
                 linestyle="-" if scale else ":",
                 markersize=3,
             )
-        axes.set_title(metric, pad=3)
+        axes.set_title(heading(metric), pad=3)
         axes.grid(linewidth=0.3, color="#CCCCCC")
         axes.margins(y=0.15)
         axes.locator_params(axis="y", nbins=4)

@@ -11,11 +11,11 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import metrics
 from benchmark.engine import run_record as record
 from benchmark.engine import stages
 from benchmark.engine.cells import Cell
 from benchmark.report import figures, gallery, plots, provenance, sheets
+from benchmark.tables import paper, ranking
 from metrics.errors import InputError
 from metrics.images import write_bytes
 
@@ -56,7 +56,7 @@ def write(
     budget = int(megabytes * 1e6)
     scores = _scores(folder, run)
     content = _content(folder, run, scores)
-    content["figures"] = figures.figures(folder, room=budget // 3)
+    content["figures"] = figures.embed_figures(folder, run, room=budget // 3)
     empty = gallery.Gallery((), 0, 0)
     room = budget - len(_page(content, run, scores, empty).encode()) - _SLACK[0] - int(_SLACK[1] * budget)
     made = gallery.gallery(folder, run, room=room, scenes=scenes, width=width, boxes=boxes)
@@ -77,22 +77,18 @@ def _check(scenes: int | None, width: int | None, megabytes: float) -> None:
 
 def _content(folder: Path, run: record.Record, scores: Scores) -> dict[str, Any]:
     """Return what the page shows besides images."""
-    tables = sheets.tables(folder)
-    rows = [row for table in tables for block in table.blocks for row in block.rows if row.origin == sheets.MEASURED]
-    labels = tuple(dict.fromkeys((*run.labels, *(row.method for row in rows))))
+    stored = sheets.read_tables(folder, run)
+    tables = sheets.show_tables(stored)
+    lines = [(group, sheet, line) for group in tables for sheet in group.sheets for line in sheet.lines]
+    labels = tuple(dict.fromkeys((*run.labels, *(line.label for *_, line in lines if line.origin == sheets.MEASURED))))
     origins, environments = provenance.provenance(folder, run.parts, labels)
-    failures = [
-        (table.title, block.dataset, row.method, row.reason)
-        for table in tables
-        for block in table.blocks
-        for row in block.rows
-        if row.reason
-    ]
+    failures = [(group.title, sheet.dataset, line.label, line.reason) for group, sheet, line in lines if line.reason]
     return {
         "run": run,
         "tables": tables,
-        "ranks": sheets.ranks(folder),
-        "sheets": sheets.sheets(folder),
+        "ranks": sheets.show_ranks(stored),
+        "sweeps": sheets.show_sweeps(stored),
+        "comparison": paper.compare(stored.tables, folder) if stored.tables else [],
         "plots": [(part.title, _plots(part.title, run, scores)) for part in run.parts],
         "provenance": origins,
         "environments": environments,
@@ -111,6 +107,7 @@ def _page(content: Mapping[str, Any], run: record.Record, scores: Scores, made: 
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # the metrics in their order, not sorted
     environment.filters["short"] = provenance.short
+    environment.filters["heading"] = ranking.heading
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     return environment.get_template("report.html.j2").render(
         **content,
@@ -118,6 +115,7 @@ def _page(content: Mapping[str, Any], run: record.Record, scores: Scores, made: 
         shown={(scene.dataset, scene.image): index for index, scene in enumerate(made.scenes)},
         scenes=[asdict(scene) for scene in made.scenes],
         origins=sheets.ORIGINS,
+        higher_is_better=ranking.higher_is_better,
         geometry=plots,
         style=Markup(style),
         script=Markup(script),
@@ -140,18 +138,23 @@ def _scores(folder: Path, run: record.Record) -> Scores:
             if (manifest.recipe.get("convention"), manifest.recipe.get("size")) != (score.convention, score.size):
                 continue
             try:
-                found[part.title, label] = stages.read_scores(cell, part.pairs)
+                found[part.title, label] = stages.read_scores(cell, part.pairs, score.ids)
             except (KeyError, ValueError) as error:
                 table = cell.folder / stages.SCORES
                 raise InputError(f"{table}: {error!r} where a score was expected; run score again") from error
     return found
 
 
-def _plots(dataset: str, run: record.Record, scores: Scores) -> list[plots.Plot]:
+def _plots(dataset: str, run: record.Record, scores: Scores) -> dict[str, list[plots.BoxPlot]]:
+    """Return the box plots of a data set in the parts that its metrics are split into."""
     by_method = {label: scores[dataset, label] for label in run.labels if (dataset, label) in scores}
-    if not by_method:
-        return []
-    return [plots.plot(name, {label: frame[name] for label, frame in by_method.items()}) for name in metrics.PAPER]
+    return {
+        part: [
+            plots.draw_box_plot(name, {label: frame[name] for label, frame in by_method.items()}) for name in columns
+        ]
+        for part, columns in ranking.split_columns(run.experiment.score.ids).items()
+        if by_method
+    }
 
 
 def _source(text: str) -> str:

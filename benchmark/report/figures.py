@@ -7,19 +7,21 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from benchmark.engine.cells import slug
+from benchmark.engine.run_record import Record
+
 WIDTH = 1600
-_GROUPS = {
+_GROUPS = {  # of figures of one data set
     "critical_difference": "Critical-difference diagrams",
-    "sweep_experts": "Figure 7: number of experts",
-    "sweep_alpha": "Figure 8: weight of the gradient loss",
     "figure6": "Figure 6: gates",
     "detections": "Detections",
     "curves": "Precision and recall",
 }
+_SWEEPS = {"sweep_experts": "Figure 7: number of experts", "sweep_alpha": "Figure 8: weight of the gradient loss"}
 
 
 @dataclass(frozen=True)
-class Figure:
+class EmbeddedFigure:
     """A figure: its file's name, its title, its source as a data URI; or why it is not shown."""
 
     name: str
@@ -31,47 +33,60 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Group:
+class FigureGroup:
     """Figures of one kind."""
 
     title: str
-    figures: tuple[Figure, ...]
+    figures: tuple[EmbeddedFigure, ...]
 
 
-def figures(folder: Path, *, room: int) -> tuple[Group, ...]:
-    """Return the figures that a run's folder has, of at most so many bytes.
+def embed_figures(folder: Path, run: Record, *, room: int) -> tuple[FigureGroup, ...]:
+    """Return the figures that a run has made, of at most so many bytes.
 
     An image wider than 1600 pixels is reduced to that. What does not fit any more is named only.
+
+    Args:
+        folder: The run's.
+        run: What it worked on.
+        room: Bytes in the report.
     """
     found = []
-    for prefix, title in _GROUPS.items():
+    endings = tuple(f"_{slug(part.title)}" for part in run.parts)
+    for prefix, title in (_GROUPS | _SWEEPS).items():
+        paths = sorted((folder / "figures").glob(f"{prefix}*.png"))
+        if prefix in _SWEEPS:
+            paths = [path for path in paths if path.stem == prefix and run.has_written(f"{prefix}.csv")]
+        else:
+            paths = [path for path in paths if path.stem.endswith(endings)]
         members = []
-        for path in sorted((folder / "figures").glob(f"{prefix}*.png")):
-            figure = _figure(path)
+        for path in paths:
+            figure = _embed(path)
             if len(figure.source) > room:
-                figure = Figure(figure.name, figure.title, missing="left out for the report's size; see figures/")
+                figure = EmbeddedFigure(
+                    figure.name, figure.title, missing="left out for the report's size; see figures/"
+                )
             room -= len(figure.source)
             members.append(figure)
         if members:
-            found.append(Group(title, tuple(members)))
+            found.append(FigureGroup(title, tuple(members)))
     return tuple(found)
 
 
-def _figure(path: Path) -> Figure:
+def _embed(path: Path) -> EmbeddedFigure:
     title = path.stem.replace("_", " ")
     try:
         with Image.open(path, formats=["PNG"]) as image:
             width, height = image.size
             if width <= WIDTH:
                 image.verify()
-                return Figure(path.name, title, _uri("png", path.read_bytes()), width, height)
+                return EmbeddedFigure(path.name, title, _uri("png", path.read_bytes()), width, height)
             height = max(round(height * WIDTH / width), 1)
             reduced = image.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        return Figure(path.name, title, missing=f"cannot be read ({error}); draw the figures again")
+        return EmbeddedFigure(path.name, title, missing=f"cannot be read ({error}); draw the figures again")
     buffer = io.BytesIO()
     reduced.save(buffer, "WEBP", quality=90, method=2)
-    return Figure(path.name, title, _uri("webp", buffer.getvalue()), WIDTH, height)
+    return EmbeddedFigure(path.name, title, _uri("webp", buffer.getvalue()), WIDTH, height)
 
 
 def _uri(kind: str, data: bytes) -> str:

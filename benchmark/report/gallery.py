@@ -18,6 +18,7 @@ from benchmark.datasets.findings import quoted
 from benchmark.engine.cells import Cell
 from benchmark.engine.run_record import Part, Record
 from benchmark.tables import csv_files
+from benchmark.tables.ranking import heading
 from metrics import images
 from metrics.errors import InputError
 from metrics.opencv import cv2
@@ -46,7 +47,7 @@ class SceneImage:
 
 
 @dataclass(frozen=True)
-class Scene:
+class GalleryScene:
     """One pair: its images and the two enlarged places, in pixels of the originals as (x0, y0, x1, y1)."""
 
     dataset: str
@@ -66,7 +67,7 @@ class Scene:
 class Gallery:
     """The scenes shown, in the tables' order of data sets and by name; how wide the images are at most."""
 
-    scenes: tuple[Scene, ...]
+    scenes: tuple[GalleryScene, ...]
     width: int
     asked: int
 
@@ -120,7 +121,7 @@ def gallery(
         return Gallery((), width or WIDTHS[0], 0)
     with Parallel(n_jobs=-1, backend="threading") as parallel:
         width = width or _width(parallel, wanted, room)
-        made: list[Scene] = []
+        made: list[GalleryScene] = []
         spent = 0
         for files in wanted:
             scene = _scene(parallel, files, width)
@@ -260,7 +261,7 @@ def _width(parallel: Parallel, wanted: Sequence[_Files], room: int) -> int:
     return WIDTHS[-1]
 
 
-def _scene(parallel: Parallel, files: _Files, width: int) -> Scene:
+def _scene(parallel: Parallel, files: _Files, width: int) -> GalleryScene:
     """Return one scene with its images at a width."""
     sources = tuple(_decoded(path) for _, path in files.files[: len(SOURCES)])
     known = (*sources, *(None for _ in files.files[len(SOURCES) :]))
@@ -273,7 +274,7 @@ def _scene(parallel: Parallel, files: _Files, width: int) -> Scene:
     infrared, visible = sources
     if not files.zooms and infrared is not None and visible is not None:
         zooms = places(files.pair, infrared, visible)
-    return Scene(files.part.title, files.pair.name, wide, high, zooms, tuple(image for image, _ in made))
+    return GalleryScene(files.part.title, files.pair.name, wide, high, zooms, tuple(image for image, _ in made))
 
 
 def _decoded(path: Path) -> images.ImageArray | None:
@@ -312,12 +313,12 @@ def with_scores(made: Gallery, scores: Mapping[tuple[str, str], pd.DataFrame]) -
         scores: By (data set, label), a row an image and a column a metric.
     """
 
-    def scored(scene: Scene, image: SceneImage) -> SceneImage:
+    def scored(scene: GalleryScene, image: SceneImage) -> SceneImage:
         frame = scores.get((scene.dataset, image.label))
         if frame is None or scene.image not in frame.index:
             return image
         values = frame.loc[scene.image]
-        texts = {str(name): "–" if np.isnan(value) else f"{value:.4f}" for name, value in values.items()}
+        texts = {heading(str(name)): "–" if np.isnan(value) else f"{value:.4f}" for name, value in values.items()}
         return replace(image, scores=texts)
 
     scenes = (replace(scene, images=tuple(scored(scene, image) for image in scene.images)) for scene in made.scenes)

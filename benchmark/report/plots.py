@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.cbook import boxplot_stats
+
+from benchmark.tables.ranking import heading
 
 WIDTH, LEFT, RIGHT, TOP, STEP, BOTTOM = 420, 112, 402, 6, 22, 22
 _FEW = 40  # so many images or fewer are all drawn; of more, the outliers
@@ -23,7 +26,7 @@ class Dot:
 
 
 @dataclass(frozen=True)
-class Box:
+class MethodBox:
     """One method: five numbers of Tukey's box plot and the mean, as positions and in words."""
 
     method: str
@@ -39,17 +42,17 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Plot:
-    """One metric of a data set: a box a method; ticks as (position, label)."""
+class BoxPlot:
+    """One metric of a data set: its heading, a box a method; ticks as (position, label)."""
 
     metric: str
     height: float
     ticks: tuple[tuple[float, str], ...]
-    boxes: tuple[Box, ...]
+    boxes: tuple[MethodBox, ...]
     undefined: tuple[tuple[float, str], ...]
 
 
-def plot(metric: str, scores: Mapping[str, "pd.Series[float]"]) -> Plot:
+def draw_box_plot(metric: str, scores: Mapping[str, "pd.Series[float]"]) -> BoxPlot:
     """Return the box plot of a metric.
 
     Whiskers reach to the last image within 1.5 interquartile ranges of the box (Tukey).
@@ -75,22 +78,21 @@ def plot(metric: str, scores: Mapping[str, "pd.Series[float]"]) -> Plot:
             boxes.append(_box(method, y, values, position))
     digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
     labels = tuple((position(tick), f"{tick:.{digits}f}") for tick in ticks)
-    return Plot(metric, TOP + STEP * len(defined) + BOTTOM, labels, tuple(boxes), tuple(undefined))
+    return BoxPlot(heading(metric), TOP + STEP * len(defined) + BOTTOM, labels, tuple(boxes), tuple(undefined))
 
 
-def _box(method: str, y: float, values: "pd.Series[float]", position: Callable[[float], float]) -> Box:
+def _box(method: str, y: float, values: "pd.Series[float]", position: Callable[[float], float]) -> MethodBox:
     numbers = values.to_numpy(dtype=float)
-    first, median, third = (float(quartile) for quartile in np.quantile(numbers, (0.25, 0.5, 0.75)))
-    reach = 1.5 * (third - first)
-    within = numbers[(numbers >= first - reach) & (numbers <= third + reach)]
-    low, high, mean = float(within.min()), float(within.max()), float(numbers.mean())
+    (box,) = boxplot_stats(numbers)  # as the figures' box plots are drawn by
+    low, high, median, mean = (float(box[name]) for name in ("whislo", "whishi", "med", "mean"))
+    first, third = float(box["q1"]), float(box["q3"])
     dots = tuple(
         Dot(position(value), str(image), f"{value:.4f}", outlier)
         for image, value in zip(values.index, numbers.tolist(), strict=True)
         if (outlier := not low <= value <= high) or len(numbers) <= _FEW
     )
     text = f"median {median:.4f}, quartiles {first:.4f} and {third:.4f}, mean {mean:.4f}, {len(numbers)} images"
-    return Box(
+    return MethodBox(
         method,
         y,
         low=position(low),

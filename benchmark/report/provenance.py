@@ -25,7 +25,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Made:
+class CellRecord:
     """One cell: what its manifest says, and the letter of the environment that it was made in."""
 
     manifest: Manifest
@@ -47,7 +47,7 @@ class Provenance:
     """A data set's cells, method by method."""
 
     part: Part
-    cells: tuple[Made, ...]
+    cells: tuple[CellRecord, ...]
 
 
 def provenance(
@@ -70,7 +70,7 @@ def provenance(
             if (manifest := _read(path)) and (manifest.method in order or manifest.stage not in STAGES)
         ]
         manifests.sort(key=lambda one: (order.get(one.method, len(order)), one.method, _place(one.stage), one.stage))
-        found.append(Provenance(part, tuple(_made(manifest, environments) for manifest in manifests)))
+        found.append(Provenance(part, tuple(_describe_cell(manifest, environments) for manifest in manifests)))
     return tuple(found), tuple((_letter(index), one) for index, one in enumerate(environments))
 
 
@@ -81,12 +81,12 @@ def _read(path: Path) -> Manifest | None:
         return None
 
 
-def _made(manifest: Manifest, environments: list[Environment]) -> Made:
+def _describe_cell(manifest: Manifest, environments: list[Environment]) -> CellRecord:
     if manifest.environment not in environments:
         environments.append(manifest.environment)
     letter = _letter(environments.index(manifest.environment))
     recipe = json.dumps(manifest.recipe, indent=1, ensure_ascii=False, sort_keys=True)
-    return Made(manifest, _weights(manifest.recipe), str(manifest.recipe.get("code", "")), letter, recipe)
+    return CellRecord(manifest, _weights(manifest.recipe), str(manifest.recipe.get("code", "")), letter, recipe)
 
 
 def _weights(recipe: dict[str, Any]) -> tuple[Weights, ...]:

@@ -1,40 +1,34 @@
-"""Tables 1 to 3, the ranks and the other CSV files of a run's folder, as the report shows them."""
+"""Tables 1 to 3, average ranks, sweeps and the comparison with the paper, as the report shows them."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import metrics
-from benchmark.datasets.findings import quoted
-from benchmark.tables import csv_files
-from benchmark.tables.csv_files import number
-from benchmark.tables.latex import DIFFERENCE, MEASURED, PUBLISHED
-from metrics.errors import InputError
+import numpy as np
+import pandas as pd
+
+from benchmark.engine.run_record import Record
+from benchmark.tables import csv_files, detection_table, metric_table
+from benchmark.tables.latex import format_number
+from benchmark.tables.origins import DIFFERENCE, MEASURED, PUBLISHED, SEPARATOR
+from benchmark.tables.ranking import marks, split_columns
+from benchmark.tables.statistics import ALL
 
 ORIGINS = {PUBLISHED: "the paper's", DIFFERENCE: "difference"}
-ALL = "all"
-UNDEFINED = "–"
-MINUS = "−"
-_HIDDEN = ("mAP_low", "mAP_high")  # shown as the interval of mAP
+UNDEFINED, MINUS = "–", "−"
+_HIDDEN = (detection_table.LOW, detection_table.HIGH)  # shown as the interval of mAP
 _NO_FACTS = ("ranked", "classes", "notes", "status")
-_TITLES = {
-    "table1": "Table 1 · Fusion quality",
-    "table2": "Table 2 · Ablation",
-    "table3": "Table 3 · Object detection",
-}
-_SHEETS = {
+_TITLES = {1: "Table 1 · Fusion quality", 2: "Table 2 · Ablation", 3: "Table 3 · Object detection"}
+_SWEEPS = {
     "sweep_experts": "Sweep over the number of experts",
     "sweep_alpha": "Sweep over the weight of the gradient loss",
-    "against_paper": "Against the paper, cell by cell",
 }
-
-Records = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
-class Number:
-    """A number of a table.
+class Value:
+    """A number of a sheet.
 
     Attributes:
         value: None where it is undefined or was not measured.
@@ -54,233 +48,239 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One method and origin of a data set; `reason` says why there are no numbers."""
+class Line:
+    """One method and origin, or one setting of a sweep, with its values by column and the numbers of its notes."""
 
-    method: str
-    origin: str
-    ranked: bool
-    reason: str
-    notes: str
-    numbers: tuple[Number, ...]
-
-
-@dataclass(frozen=True)
-class Block:
-    """One data set of a table; `facts` are what holds for all its measured numbers."""
-
-    dataset: str
-    columns: tuple[str, ...]
-    facts: tuple[tuple[str, str], ...]
-    rows: tuple[Row, ...]
-    foot: str = ""
-
-    @property
-    def published(self) -> bool:
-        """Whether there are rows of the paper's."""
-        return any(row.origin != MEASURED for row in self.rows)
-
-    @property
-    def statistics(self) -> bool:
-        """Whether any number has an interval."""
-        return any(number.interval for row in self.rows for number in row.numbers)
-
-
-@dataclass(frozen=True)
-class Table:
-    """One of the paper's tables, a block a data set."""
-
-    key: str
-    title: str
-    blocks: tuple[Block, ...]
+    label: str
+    numbers: Mapping[str, Value]
+    origin: str = MEASURED
+    ranked: bool = True
+    reason: str = ""
+    notes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A CSV file as it is: columns, which of them are numbers, cells as (sort value or None, text)."""
+    """One data set of a table.
+
+    Attributes:
+        dataset: Its title.
+        parts: Columns in titled parts that a page holds.
+        lines: The rows.
+        facts: What holds for all measured numbers, as (name, text).
+        notes: What lines refer to by number, 1 the first.
+        foot: A sentence below it.
+    """
+
+    dataset: str
+    parts: Mapping[str, Sequence[str]]
+    lines: tuple[Line, ...]
+    facts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    foot: str = ""
+
+    @property
+    def has_paper(self) -> bool:
+        """Whether there are rows of the paper's."""
+        return any(line.origin != MEASURED for line in self.lines)
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any number has an interval."""
+        return any(value.interval for line in self.lines for value in line.numbers.values())
+
+
+@dataclass(frozen=True)
+class SheetGroup:
+    """One of the paper's tables or a sweep: a sheet a data set."""
 
     key: str
     title: str
-    columns: tuple[str, ...]
-    numeric: tuple[bool, ...]
-    rows: tuple[tuple[tuple[float | None, str], ...], ...]
+    sheets: tuple[Sheet, ...]
 
 
-def tables(folder: Path) -> tuple[Table, ...]:
-    """Return Tables 1 to 3, as far as the folder has them.
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a run as data frames: Tables 1 to 3 and the statistics of 1 and 2, by number, and sweeps."""
+
+    tables: Mapping[int, pd.DataFrame]
+    statistics: Mapping[int, pd.DataFrame]
+    sweeps: Mapping[str, pd.DataFrame]
+
+
+def read_tables(folder: Path, run: Record) -> Tables:
+    """Return the tables that a run has written, of its data sets.
 
     Raises:
         InputError: A file is not of the form that the benchmark writes.
     """
-    return tuple(_table(folder, key, title) for key, title in _TITLES.items() if (folder / f"{key}.csv").is_file())
+    titles = [part.title for part in run.parts]
+
+    def paths(names: Mapping[Any, str]) -> dict[Any, Path]:
+        files = {key: folder / f"{name}.csv" for key, name in names.items()}
+        return {key: path for key, path in files.items() if run.has_written(path.name) and path.is_file()}
+
+    def of_the_run(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame[frame["dataset"].isin(titles)].reset_index(drop=True)
+
+    found = {number: of_the_run(csv_files.read_table(path)) for number, path in paths(_names("table{}")).items()}
+    statistics = {
+        number: of_the_run(csv_files.read_statistics(folder / f"table{number}_statistics.csv")) for number in found
+    }
+    sweeps = {
+        key: of_the_run(csv_files.read_frame(path, "dataset", "setting"))
+        for key, path in paths({key: key for key in _SWEEPS}).items()
+    }
+    return Tables({number: table for number, table in found.items() if len(table)}, statistics, sweeps)
 
 
-def ranks(folder: Path) -> tuple[Block, ...]:
+def _names(pattern: str) -> dict[int, str]:
+    return {number: pattern.format(number) for number in _TITLES}
+
+
+def show_tables(found: Tables) -> tuple[SheetGroup, ...]:
+    """Return Tables 1 to 3, as far as the run has them."""
+    groups = []
+    for number, table in found.tables.items():
+        digits = detection_table.DIGITS if number == 3 else metric_table.DIGITS
+        ids = metric_table.metric_ids(table)
+        compared = [name for name in ids if number != 3 or name in detection_table.compared_columns(table)]
+        places = marks(table, compared, digits)
+        statistics = found.statistics[number]
+        sheets = [
+            _table_sheet(number, str(dataset), rows, places.loc[rows.index], statistics, digits)
+            for dataset, rows in table.groupby("dataset", sort=False)
+        ]
+        groups.append(SheetGroup(f"table{number}", _TITLES[number], tuple(sheets)))
+    return tuple(groups)
+
+
+def show_ranks(found: Tables) -> tuple[Sheet, ...]:
     """Return each data set's average ranks, a column a metric and one over all; empty without statistics."""
-    path = folder / "table1_statistics.csv"
-    found = [row for row in _statistics(path, "rank") if row["rank"]]
-    return tuple(_ranks(path, dataset, _of(found, dataset)) for dataset in _datasets(found))
+    statistics = found.statistics.get(1)
+    if statistics is None or statistics.empty:
+        return ()
+    tied = metric_table.not_worse(statistics)
+    ranked = statistics[statistics["rank"].notna()]
+    return tuple(_rank_sheet(str(dataset), rows, tied) for dataset, rows in ranked.groupby("dataset", sort=False))
 
 
-def sheets(folder: Path) -> tuple[Sheet, ...]:
-    """Return the sweeps and the comparison with the paper, as far as the folder has them."""
+def show_sweeps(found: Tables) -> tuple[SheetGroup, ...]:
+    """Return the sweeps that the run has made."""
     return tuple(
-        _sheet(folder / f"{key}.csv", title) for key, title in _SHEETS.items() if (folder / f"{key}.csv").is_file()
+        SheetGroup(key, _SWEEPS[key], tuple(_sweep_sheet(str(name), rows) for name, rows in frame.groupby("dataset")))
+        for key, frame in found.sweeps.items()
     )
 
 
-def _table(folder: Path, key: str, title: str) -> Table:
-    path = folder / f"{key}.csv"
-    by_line = _records(path, "dataset", "method", "origin", "status")
-    csv_files.require_table(path, by_line)
-    rows = list(by_line.values())
-    statistics = _statistics(folder / f"{key}_statistics.csv")
-    known = {(row["dataset"], row["method"], row["metric"]): row for row in statistics}
-    return Table(key, title, tuple(_block(path, dataset, _of(rows, dataset), known) for dataset in _datasets(rows)))
-
-
-def _statistics(path: Path, *required: str) -> Records:
-    """Return the rows of a table's statistics; none of a file that is not there."""
-    if not path.is_file():
-        return []
-    key = ("dataset", "method", "metric")
-    rows = _records(path, *key, *required)
-    csv_files.require(path, rows, key, {"not_worse": csv_files.TRUTH})
-    return list(rows.values())
-
-
-def _records(path: Path, *required: str) -> csv_files.Rows:
-    columns, rows = csv_files.read(path)
-    if missing := [name for name in required if name not in columns]:
-        raise InputError(f"{path} has no column {missing[0]!r}, only {quoted(', '.join(columns))}; {csv_files.ANEW}")
-    return rows
-
-
-def _block(path: Path, dataset: str, rows: Records, known: dict[tuple[str, str, str], dict[str, str]]) -> Block:
-    header = list(rows[0])
-    end = header.index("ranked") if "ranked" in header else len(header)
-    scored = [name for name in header[header.index("origin") + 1 : end] if name not in _HIDDEN]
-    columns = tuple(name for name in scored if any(row[name] for row in rows) or name in metrics.PAPER)
-    marked = columns[: columns.index("mAP") + 1] if "mAP" in columns else columns
-    values = {name: [number(row[name], path, name) for row in rows] for name in columns}
-    competing = [row["origin"] == MEASURED and row.get("ranked", "True") == "True" for row in rows]
-    places = {name: _places(values[name], competing) if name in marked else [0] * len(rows) for name in columns}
-    found = []
-    for index, row in enumerate(rows):
-        numbers = tuple(
-            _number(
-                path, row, name, values[name][index], places[name][index], known.get((dataset, row["method"], name))
-            )
-            for name in columns
-        )
-        reason = row["status"] if row["origin"] == MEASURED and row["status"] != "done" else ""
-        found.append(Row(row["method"], row["origin"], competing[index], reason, row.get("notes", ""), numbers))
-    first = next((row for row in rows if row["origin"] == MEASURED), rows[0])
-    facts = tuple((name.replace("_", " "), first[name]) for name in header[end:] if name not in _NO_FACTS)
-    return Block(dataset, columns, facts, tuple(found))
-
-
-def _number(
-    path: Path, row: dict[str, str], name: str, value: float | None, place: int, known: dict[str, str] | None
-) -> Number:
-    digits = 4 if name in metrics.PAPER else 2
-    if value is None:
-        return Number(None, UNDEFINED)
-    text = f"{value:{'+' if row['origin'] == DIFFERENCE else ''}.{digits}f}".replace("-", MINUS)
-    if row["origin"] != MEASURED:
-        return Number(value, text)
-    interval = spread = ""
-    tied = False
-    if known:
-        interval = _interval(path, known.get("low", ""), known.get("high", ""), digits - 1)
-        deviation = number(known.get("standard_deviation", ""), path, "standard_deviation")
-        spread = "" if deviation is None else f"{deviation:.{digits - 1}f}"
-        tied = known.get("not_worse") == "True" and place != 1
-    elif name == "mAP":
-        interval = _interval(path, row.get("mAP_low", ""), row.get("mAP_high", ""), digits - 1)
-    return Number(value, text, interval, spread, place, tied)
-
-
-def _interval(path: Path, low: str, high: str, digits: int) -> str:
-    first, last = number(low, path, "low"), number(high, path, "high")
-    return "" if first is None or last is None else f"{first:.{digits}f}–{last:.{digits}f}"
-
-
-def _places(values: Sequence[float | None], competing: Sequence[bool]) -> list[int]:
-    rivals = [value for value, competes in zip(values, competing, strict=True) if competes and value is not None]
-    places = []
-    for value, competes in zip(values, competing, strict=True):
-        place = 0 if value is None or not competes else 1 + sum(rival > value for rival in rivals)
-        places.append(place if place <= 3 else 0)
-    return places
-
-
-def _ranks(path: Path, dataset: str, rows: Records) -> Block:
-    metric_names = dict.fromkeys(row["metric"] for row in rows)
-    columns = tuple(name for name in (*metrics.PAPER, ALL) if name in metric_names)
-    by = {(row["method"], row["metric"]): row for row in rows}
-    methods = tuple(dict.fromkeys(row["method"] for row in rows))
-    values = {
-        name: [number(by.get((method, name), {}).get("rank", ""), path, "rank") for method in methods]
-        for name in columns
-    }
-    places = {
-        name: _places([None if v is None else -v for v in values[name]], [True] * len(methods)) for name in columns
-    }
-    found = []
-    for index, method in enumerate(methods):
-        numbers = []
+def _table_sheet(
+    number: int, dataset: str, rows: pd.DataFrame, places: pd.DataFrame, statistics: pd.DataFrame, digits: int
+) -> Sheet:
+    ids = metric_table.metric_ids(rows)
+    columns = [name for name in ids if name not in _HIDDEN and (number != 3 or rows[name].notna().any())]
+    known = statistics[statistics["dataset"] == dataset].set_index(["method", "metric"]).to_dict("index")
+    tied = metric_table.not_worse(statistics)
+    notes = _Notes()
+    lines = []
+    for index, row in zip(rows.index, rows.to_dict("records"), strict=True):
+        method, measured = str(row["method"]), row["origin"] == MEASURED
+        values = {}
         for name in columns:
-            value, place = values[name][index], places[name][index]
-            tied = by.get((method, name), {}).get("not_worse") == "True" and place != 1
-            text = UNDEFINED if value is None else f"{value:.2f}"
-            numbers.append(Number(value, text, place=place, tied=tied and value is not None))
-        found.append(Row(method, MEASURED, True, "", "", tuple(numbers)))
-    return Block(dataset, columns, (), tuple(found), _test(path, rows))
+            value = None if np.isnan(row[name]) else float(row[name])
+            place = int(places.loc[index, name]) if name in places else 0
+            interval = spread = ""
+            if value is not None and measured:
+                interval, spread = _uncertainty(row, name, known.get((method, name)), digits - 1)
+            is_tied = measured and value is not None and place != 1 and (dataset, method, name) in tied
+            text = format_number(value, row["origin"], digits, UNDEFINED).replace("-", MINUS)
+            values[name] = Value(value, text, interval, spread, place, is_tied)
+        reason = row["status"] if measured and row["status"] != "done" else ""
+        references = notes.number([reason, *row["notes"].split(SEPARATOR)])
+        lines.append(Line(method, values, row["origin"], bool(row["ranked"]), reason, references))
+    first = next(iter(rows[rows["origin"] == MEASURED].to_dict("records")), rows.iloc[0].to_dict())
+    names = list(rows.columns)[list(rows.columns).index("ranked") :]
+    facts = tuple((name.replace("_", " "), _fact(first[name])) for name in names if name not in _NO_FACTS)
+    return Sheet(dataset, split_columns(columns), tuple(lines), facts, notes.texts)
 
 
-def _test(path: Path, rows: Records) -> str:
+def _uncertainty(row: Mapping[str, Any], name: str, known: Mapping[str, Any] | None, digits: int) -> tuple[str, str]:
+    """Return the interval of a mean and the standard deviation over images, as texts."""
+    if known:
+        deviation = known["standard_deviation"]
+        return _interval(known["low"], known["high"], digits), "" if np.isnan(deviation) else f"{deviation:.{digits}f}"
+    if name == detection_table.MEAN and detection_table.LOW in row:
+        return _interval(row[detection_table.LOW], row[detection_table.HIGH], digits), ""
+    return "", ""
+
+
+def _interval(low: float, high: float, digits: int) -> str:
+    return "" if np.isnan(low) or np.isnan(high) else f"{low:.{digits}f}–{high:.{digits}f}"
+
+
+def _rank_sheet(dataset: str, rows: pd.DataFrame, tied: set[tuple[str, str, str]]) -> Sheet:
+    methods, ids = list(rows["method"].unique()), [name for name in rows["metric"].unique() if name != ALL]
+    ranks = rows.pivot_table(index="method", columns="metric", values="rank").reindex(methods, columns=[*ids, ALL])
+    places = ranks.rank(method="min")
+    lines = []
+    for method in methods:
+        values = {}
+        for name, rank in ranks.loc[method].items():
+            place = 0 if np.isnan(rank) or places.loc[method, name] > 3 else int(places.loc[method, name])
+            is_tied = place != 1 and (dataset, method, str(name)) in tied
+            text = UNDEFINED if np.isnan(rank) else f"{rank:.2f}"
+            values[str(name)] = Value(None if np.isnan(rank) else float(rank), text, place=place, tied=is_tied)
+        lines.append(Line(method, values))
+    return Sheet(dataset, split_columns([*ids, ALL]), tuple(lines), foot=_describe_test(rows))
+
+
+def _describe_test(rows: pd.DataFrame) -> str:
     """Return in words what was tested over all metrics."""
-    row = next((row for row in rows if row["metric"] == ALL), {})
+    row = next(iter(rows[rows["metric"] == ALL].to_dict("records")), {})
     texts = []
     for column, name in (("friedman_p", "Friedman's test"), ("wilcoxon_p", "Wilcoxon's signed-rank test")):
-        if (p := number(row.get(column, ""), path, column)) is not None:
+        p = row.get(column, np.nan)
+        if not np.isnan(p):
             texts.append(f"{name}: p {f'= {p:.3f}' if p >= 0.001 else '< 0.001'}")
-    if (difference := number(row.get("critical_difference", ""), path, "critical_difference")) is not None:
+    difference = row.get("critical_difference", np.nan)
+    if not np.isnan(difference):
         texts.append(f"critical difference of average ranks at 0.05 (Nemenyi): {difference:.2f}")
     return f"Over all metrics: {'; '.join(texts)}." if texts else ""
 
 
-def _sheet(path: Path, title: str) -> Sheet:
-    columns, by_line = csv_files.read(path)
-    rows = list(by_line.values())
-    numeric = tuple(all(_is_number(row[name]) for row in rows) and any(row[name] for row in rows) for name in columns)
-    cells = tuple(
-        tuple(
-            (number(row[name], path, name), _short(row[name])) if is_number else (None, row[name])
-            for name, is_number in zip(columns, numeric, strict=True)
-        )
-        for row in rows
-    )
-    return Sheet(path.stem, title, columns, numeric, cells)
+def _sweep_sheet(dataset: str, rows: pd.DataFrame) -> Sheet:
+    columns = [name for name in rows.select_dtypes("number").columns if name != "images"]
+    notes = _Notes()
+    lines = []
+    for row in rows.to_dict("records"):
+        reason = "" if row.get("status", "done") == "done" else row["status"]
+        texts = {name: UNDEFINED if np.isnan(row[name]) else f"{row[name]:.4f}" for name in columns}
+        values = {
+            name: Value(None if np.isnan(row[name]) else row[name], text.removesuffix(".0000").replace("-", MINUS))
+            for name, text in texts.items()
+        }
+        references = notes.number([reason, *row.get("notes", "").split(SEPARATOR)])
+        lines.append(Line(row["setting"], values, reason=reason, notes=references))
+    facts = tuple((name, _fact(rows[name].iloc[0])) for name in ("images", "convention", "size") if name in rows)
+    return Sheet(dataset, split_columns(columns), tuple(lines), facts, notes.texts)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return not text or math.isfinite(float(text))
-    except ValueError:
-        return False
+def _fact(value: object) -> str:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.0f}"
+    return str(value)
 
 
-def _short(text: str) -> str:
-    if not text:
-        return UNDEFINED
-    return text if text.lstrip("+-").isdecimal() else f"{float(text):.4f}".replace("-", MINUS)
+class _Notes:
+    """The notes of a sheet, each once."""
 
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
 
-def _datasets(rows: Records) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(row["dataset"] for row in rows))
+    def number(self, notes: Sequence[str]) -> tuple[int, ...]:
+        """Return the number of each note that is not empty."""
+        return tuple(self._numbers.setdefault(note, len(self._numbers) + 1) for note in notes if note)
 
-
-def _of(rows: Records, dataset: str) -> Records:
-    return [row for row in rows if row["dataset"] == dataset]
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The notes by their numbers."""
+        return tuple(self._numbers)

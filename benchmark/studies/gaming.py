@@ -1,4 +1,4 @@
-"""Gaming check: which metrics rise when a fused image is changed in ways that fuse nothing better.
+"""Gaming check: which metrics improve when a fused image is changed in ways that fuse nothing better.
 
 The fused image is the average of both sources; noise, stretched contrast and sharpening of it know nothing of the
 sources that the average does not.
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 import metrics
 from benchmark.datasets.base import Pair
 from benchmark.engine.experiment import ScoreSettings
-from benchmark.tables.metric_table import in_markdown, markdown_table
+from benchmark.tables.markdown import in_markdown, markdown_table
+from benchmark.tables.ranking import heading, losses
 from methods.classical import Average, Infrared, Maximum, Visible
 from metrics import images
 from metrics.errors import InputError
 from metrics.images import ImageArray, write_bytes
 from metrics.opencv import cv2
 
-IDS = list(metrics.PAPER)
-MEAN, CHANGE, RISEN = "mean", "change", "risen"
-COLUMNS = ["dataset", "variant", "quantity", *IDS, "images", "convention", "size"]
+MEAN, CHANGE, IMPROVED = "mean", "change", "improved"
+_KEYS, _FACTS = ["dataset", "variant", "quantity"], ["images", "convention", "size"]
 _SIGMAS = (5, 10, 20)
 _TAILS = (1, 99)  # percentiles that the stretch maps to black and white
 _TILES, _CLIP = (8, 8), 2.0  # of CLAHE: OpenCV's tiles, and the limit of its tutorials
@@ -45,16 +45,16 @@ def gaming(
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> pd.DataFrame:
-    """Return what each way of changing an image does to the eight metrics, three rows an image.
+    """Return what each way of changing an image does to the metrics, three rows a variant.
 
-    Columns: dataset, image ("Infrared", "Visible", "Average", "Average, noise 5", ...), quantity, the metrics,
+    Columns: dataset, variant ("Infrared", "Visible", "Average", "Average, noise 5", ...), quantity, the metrics,
     images, convention, size. The quantities: "mean" over images; "change" of the mean against that of "Average", a
-    fraction; "risen", the fraction of the images on which the metric is higher than the average's. An undefined
-    metric is left out of its image, and is NaN where no image has it.
+    fraction; "improved", the fraction of the images on which the metric is better than the average's: higher or
+    lower, as the metric's direction is. An undefined metric is left out of its image, and is NaN where no image has it.
 
     Args:
         pairs: What is fused.
-        score: Convention and size.
+        score: Convention, size and metrics.
         dataset: Its title.
         seed: Of the noise, which also depends on the pair's name.
         workers: Processes that score; None for one a core.
@@ -72,40 +72,42 @@ def gaming(
                 triple for pair in pairs[start : start + _BATCH] for triple in _written(pair, Path(folder), seed)
             ]
             for row in metrics.evaluate_triples(
-                triples, convention=score.convention, size=score.pixels, workers=workers
+                triples, convention=score.convention, size=score.pixels, metrics=score.ids, workers=workers
             ):
                 rows.append(row)
-                progress(len(rows), len(pairs) * len(IMAGES))
-    index = pd.MultiIndex.from_product([[pair.name for pair in pairs], IMAGES], names=["image", "variant"])
-    scores = pd.DataFrame(rows, index=index)[IDS]
+                progress(len(rows), len(pairs) * len(VARIANTS))
+    index = pd.MultiIndex.from_product([[pair.name for pair in pairs], VARIANTS], names=["image", "variant"])
+    scores = pd.DataFrame(rows, index=index)[list(score.ids)]
     found = _quantities(scores)
     found = found.assign(dataset=dataset, images=len(pairs), convention=score.convention, size=score.size)
-    return found[COLUMNS]
+    return found[[*_KEYS, *score.ids, *_FACTS]]
 
 
-def gained(found: pd.DataFrame) -> pd.DataFrame:
-    """Return for each data set and metric whether it rises without better fusion.
+def find_gains(found: pd.DataFrame) -> pd.DataFrame:
+    """Return for each data set and metric whether it improves without better fusion.
 
-    Columns: dataset, metric; gained, whether a change of the average raises its mean; image, the change that raises
-    it most, by change, a fraction, on risen, the fraction of the images; source, the one of the two unfused sources
-    that scores higher, and source_change, how much above the average, a fraction.
+    Columns: dataset, metric; gained, whether a variant of the average improves its mean; variant, the one that
+    improves it most, by change, a fraction, on improved, the fraction of the images; source, the one of the two
+    unfused sources that scores better, and source_change, how far from the average, a fraction. A change is negative
+    where the mean falls, which improves a metric whose lower values are better.
 
     Args:
         found: As `gaming` gives it, of one data set or several.
     """
     rows: list[dict[str, object]] = []
     for dataset, group in found.groupby("dataset", sort=False):
-        changes, risen = (group[group["quantity"] == name].set_index("variant")[IDS] for name in (CHANGE, RISEN))
-        for metric in IDS:
-            processed, sources = changes.loc[list(CHANGES), metric].dropna(), changes.loc[SOURCES, metric].dropna()
-            if processed.empty:
+        changes, improved = (group[group["quantity"] == name].set_index("variant") for name in (CHANGE, IMPROVED))
+        for metric in _ids(found):
+            variants, sources = changes.loc[list(CHANGES), metric].dropna(), changes.loc[SOURCES, metric].dropna()
+            if variants.empty:
                 continue
-            top = str(processed.idxmax())
-            row = {"gained": bool(processed[top] > 0), "variant": top, "change": processed[top]}
-            row |= {"risen": risen.loc[top, metric]}
-            row |= {"source": str(sources.idxmax()) if len(sources) else "", "source_change": sources.max()}
+            top = str(losses(variants, metric).idxmin())
+            source = str(losses(sources, metric).idxmin()) if len(sources) else ""
+            row = {"gained": bool(losses(variants, metric)[top] < 0), "variant": top, "change": variants[top]}
+            row |= {"improved": improved.loc[top, metric]}
+            row |= {"source": source, "source_change": sources[source] if source else np.nan}
             rows.append({"dataset": dataset, "metric": metric, **row})
-    columns = ["dataset", "metric", "gained", "variant", "change", "risen", "source", "source_change"]
+    columns = ["dataset", "metric", "gained", "variant", "change", "improved", "source", "source_change"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -116,25 +118,32 @@ def to_markdown(found: pd.DataFrame) -> str:
         found: As `gaming` gives it, of one data set or several.
     """
     parts = []
-    best = gained(found)
+    ids, best = _ids(found), find_gains(found)
     for dataset, group in found.groupby("dataset", sort=False):
         about = group.iloc[0]
         size = "native size" if about["size"] == "native" else about["size"]
         parts.append(f"**{in_markdown(dataset)}**: {about['images']} pairs, {about['convention']}, {size}.")
         means = group[(group["quantity"] == MEAN) & (group["variant"] == "Average")]
         changes = group[(group["quantity"] == CHANGE) & (group["variant"] != "Average")]
-        rows = [["variant", *IDS]]
-        rows += [["Average", *("–" if pd.isna(means[name].iloc[0]) else f"{means[name].iloc[0]:.4f}" for name in IDS)]]
+        rows = [["variant", *map(heading, ids)]]
+        rows += [["Average", *("–" if pd.isna(means[name].iloc[0]) else f"{means[name].iloc[0]:.4f}" for name in ids)]]
         for row in changes.to_dict("records"):
-            rows.append([row["variant"], *("–" if pd.isna(row[name]) else f"{row[name]:+.1%}" for name in IDS)])
+            rows.append([row["variant"], *("–" if pd.isna(row[name]) else f"{row[name]:+.1%}" for name in ids)])
         parts.append(markdown_table(rows))
         rows = [
-            ["metric", "rises without better fusion", "most by", "mean", "images on which it rises", "a source alone"]
+            [
+                "metric",
+                "improves without better fusion",
+                "best",
+                "mean",
+                "images on which it improves",
+                "a source alone",
+            ]
         ]
         for row in best[best["dataset"] == dataset].to_dict("records"):
-            said = ["yes" if row["gained"] else "no", row["variant"], f"{row['change']:+.1%}", f"{row['risen']:.0%}"]
+            gain = ["yes" if row["gained"] else "no", row["variant"], f"{row['change']:+.1%}", f"{row['improved']:.0%}"]
             source = f"{row['source']} {row['source_change']:+.1%}" if row["source"] else "–"
-            rows.append([row["metric"], *said, source])
+            rows.append([heading(row["metric"]), *gain, source])
         parts.append(markdown_table(rows))
     return "\n\n".join(parts) + "\n"
 
@@ -191,12 +200,12 @@ CHANGES: dict[str, Change] = {
     "Average, sharpened": lambda image, draw: sharpened(image),
 }
 SOURCES = ["Infrared", "Visible"]
-IMAGES = [*SOURCES, "Average", *CHANGES, "Maximum"]
+VARIANTS = [*SOURCES, "Average", *CHANGES, "Maximum"]
 _FUSED = {"Infrared": Infrared(), "Visible": Visible(), "Average": Average(), "Maximum": Maximum()}
 
 
 def _written(pair: Pair, folder: Path, seed: int) -> list[tuple[Path, Path, Path]]:
-    """Write the fused images of a pair; return what is to be scored, in the order of `IMAGES`."""
+    """Write the fused images of a pair; return what is to be scored, in the order of `VARIANTS`."""
     infrared, visible = images.read(pair.infrared), images.read(pair.visible)
     try:
         made = {name: method.fuse(infrared, visible) for name, method in _FUSED.items()}
@@ -207,7 +216,7 @@ def _written(pair: Pair, folder: Path, seed: int) -> list[tuple[Path, Path, Path
         made[name] = change(made["Average"], draw)
     below = Path(tempfile.mkdtemp(dir=folder))
     triples = []
-    for number, name in enumerate(IMAGES):
+    for number, name in enumerate(VARIANTS):
         path = below / f"{number}.png"
         images.write(path, made[name])
         triples.append((pair.infrared, pair.visible, path))
@@ -217,12 +226,17 @@ def _written(pair: Pair, folder: Path, seed: int) -> list[tuple[Path, Path, Path
 def _quantities(scores: pd.DataFrame) -> pd.DataFrame:
     means = scores.groupby(level="variant", sort=False).mean()
     average = scores.xs("Average", level="variant").reindex(scores.index, level="image")
-    higher = (scores - average).gt(0).astype(float).mask((scores - average).isna())
-    risen = higher.groupby(level="variant", sort=False).mean()
+    gains = pd.DataFrame({metric: -losses(column, str(metric)) for metric, column in (scores - average).items()})
+    improved = gains.gt(0).astype(float).mask(gains.isna()).groupby(level="variant", sort=False).mean()
     base = means.loc["Average"]
     changes = means.sub(base).div(base.abs().replace(0, np.nan))
-    quantities = pd.concat({MEAN: means, CHANGE: changes, RISEN: risen}, names=["quantity"])
-    return quantities.swaplevel().reindex(IMAGES, level="variant").reset_index()
+    quantities = pd.concat({MEAN: means, CHANGE: changes, IMPROVED: improved}, names=["quantity"])
+    return quantities.swaplevel().reindex(VARIANTS, level="variant").reset_index()
+
+
+def _ids(found: pd.DataFrame) -> list[str]:
+    """Return the metrics of a result of `gaming`."""
+    return [name for name in found.columns if name not in (*_KEYS, *_FACTS)]
 
 
 def _levels(values: NDArray[np.floating]) -> ImageArray:

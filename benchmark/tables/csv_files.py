@@ -1,17 +1,27 @@
-"""CSV files, a run's own and a person's: whole, rectangular and of known values, or refused in one line."""
+"""Strict reading of CSV files, a run's own and a user's: whole, rectangular and of known values, or refused."""
 
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 
+import pandas as pd
+
 from benchmark.datasets.findings import quoted, short
-from benchmark.tables.latex import DIFFERENCE, MEASURED, PUBLISHED
+from benchmark.tables.origins import DIFFERENCE, MEASURED, PUBLISHED
+from benchmark.tables.statistics import COLUMNS
 from metrics.errors import InputError
 
 ANEW = "run the experiment again to write it anew"
-TRUTH = ("True", "False", "")
+_TRUTH = ("True", "False", "")
+_TEXTS = {"dataset", "method", "origin", "ranked", "convention", "size", "fingerprint", "split", "notes", "status"} | {
+    "protocol",
+    "detector",
+    "weights",
+    "colour",
+    "classes",
+}  # columns of Tables 1 to 3; all others are numbers
 
 Rows = dict[int, dict[str, str]]
 
@@ -49,34 +59,99 @@ def read(path: Path, remedy: str = ANEW, *, whole: bool = True) -> tuple[tuple[s
     return columns, {line: dict(zip(columns, cells, strict=True)) for line, cells in rows}
 
 
-def require(path: Path, rows: Rows, key: tuple[str, ...], choices: Mapping[str, tuple[str, ...]]) -> None:
-    """Require of a file's rows that no two have the same key, and that columns hold nothing but what they may.
+def read_table(path: Path) -> pd.DataFrame:
+    """Return Table 1, 2 or 3 of a run in long form: numbers as floats, texts as they are, "" where there is none.
 
     Raises:
-        InputError: One does.
+        InputError: The file cannot be read, or is none that this benchmark writes.
     """
-    lines: dict[tuple[str, ...], int] = {}
-    for line, row in rows.items():
-        for column, known in choices.items():
-            if row.get(column, known[0]) not in known:
-                expected = ", ".join(value or "nothing" for value in known)
-                raise InputError(
-                    f"{path}, line {line}, column {column}: expected {expected}, got {quoted(row[column])}; {ANEW}"
-                )
-        if (first := lines.setdefault(tuple(row[name] for name in key), line)) != line:
-            raise InputError(f"{path}, line {line}: the {', '.join(key)} of line {first} again; {ANEW}")
-
-
-def require_table(path: Path, rows: Rows) -> None:
-    """Require of the rows of Table 1, 2 or 3 that there are any, each with its own place and of a known origin.
-
-    Raises:
-        InputError: They are not so.
-    """
+    columns, rows = read(path)
+    _require_columns(path, columns, ("dataset", "method", "origin", "images", "status"))
     if not rows:
         raise InputError(f"{path} has no rows; {ANEW}")
-    choices = {"origin": (MEASURED, PUBLISHED, DIFFERENCE), "ranked": TRUTH}
-    require(path, rows, ("dataset", "method", "origin"), choices)
+    _require_values(path, rows, "origin", (MEASURED, PUBLISHED, DIFFERENCE))
+    _require_values(path, rows, "ranked", _TRUTH)
+    _require_keys(path, rows, ("dataset", "method", "origin"))
+    table = _typed(path, columns, rows, numbers=set(columns) - _TEXTS)
+    if "ranked" not in table:
+        table.insert(table.columns.get_loc("images"), "ranked", table["origin"] == MEASURED)
+    table["ranked"] = table["ranked"].isin(["True", True])
+    return table.assign(notes=table.get("notes", ""))
+
+
+def read_statistics(path: Path) -> pd.DataFrame:
+    """Return the statistics of a run's Table 1 or 2, as `statistics.summary` gives them; empty without the file.
+
+    Raises:
+        InputError: As for `read_table`.
+    """
+    if not path.is_file():
+        return pd.DataFrame(columns=COLUMNS)
+    columns, rows = read(path)
+    _require_columns(path, columns, COLUMNS)
+    _require_values(path, rows, "not_worse", _TRUTH)
+    _require_keys(path, rows, ("dataset", "method", "metric"))
+    table = _typed(path, columns, rows, numbers=set(columns) - {"dataset", "method", "metric", "not_worse"})
+    return table.assign(not_worse=table["not_worse"] == "True")
+
+
+def read_frame(path: Path, *required: str) -> pd.DataFrame:
+    """Return any other CSV file of a run; a column is of numbers where each of its cells is one or empty.
+
+    Args:
+        path: The file.
+        required: Columns that it must have, as texts.
+
+    Raises:
+        InputError: The file cannot be read, or lacks a column.
+    """
+    columns, rows = read(path)
+    _require_columns(path, columns, required)
+    numbers = {
+        name
+        for name in columns
+        if name not in required
+        and all(_is_number(row[name]) for row in rows.values())
+        and any(row[name] for row in rows.values())
+    }
+    return _typed(path, columns, rows, numbers)
+
+
+def _typed(path: Path, columns: tuple[str, ...], rows: Rows, numbers: Collection[str]) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows.values()), columns=list(columns), dtype=object)
+    for name in numbers:
+        values = [number(row[name], f"{path}, line {line}", name) for line, row in rows.items()]
+        table[name] = pd.Series(values, dtype=float)
+    return table
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return not text or math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _require_columns(path: Path, columns: Collection[str], required: Collection[str]) -> None:
+    if missing := [name for name in required if name not in columns]:
+        only = quoted(", ".join(columns))
+        raise InputError(f"{path} has no column {', '.join(missing)}, only {only}; {ANEW}")
+
+
+def _require_values(path: Path, rows: Rows, column: str, known: tuple[str, ...]) -> None:
+    for line, row in rows.items():
+        if row.get(column, known[0]) not in known:
+            expected = ", ".join(value or "nothing" for value in known)
+            raise InputError(
+                f"{path}, line {line}, column {column}: expected {expected}, got {quoted(row[column])}; {ANEW}"
+            )
+
+
+def _require_keys(path: Path, rows: Rows, key: tuple[str, ...]) -> None:
+    lines: dict[tuple[str, ...], int] = {}
+    for line, row in rows.items():
+        if (first := lines.setdefault(tuple(row[name] for name in key), line)) != line:
+            raise InputError(f"{path}, line {line}: the {', '.join(key)} of line {first} again; {ANEW}")
 
 
 def number(text: str, where: object, column: str, remedy: str = ANEW) -> float | None:

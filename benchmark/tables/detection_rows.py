@@ -26,7 +26,7 @@ def detector_cell(out: Path, dataset: str, method: str = SHARED) -> Cell:
 
 def block(
     part: Part, methods: Iterable[tuple[str, MethodSettings]], settings: DetectionSettings, out: Path
-) -> table.Block:
+) -> table.DatasetPrecision:
     """Return a data set's rows of Table 3.
 
     Args:
@@ -38,7 +38,7 @@ def block(
     methods = list(methods)
     found = [_row(part, label, method, settings, out) for label, method in methods]
     about = _about(part, [label for label, _ in methods], settings, out)
-    return table.Block(part.title, len(part.pairs), part.fingerprint, part.classes, about, part.split, found)
+    return table.DatasetPrecision(part.title, len(part.pairs), part.fingerprint, part.classes, about, part.split, found)
 
 
 def items(pairs: Iterable[Pair], images: Path) -> dict[str, str]:
@@ -51,8 +51,10 @@ def items(pairs: Iterable[Pair], images: Path) -> dict[str, str]:
     return {pair.name: digest_all([images / f"{pair.name}.png"]) + fingerprint([pair]) for pair in pairs}
 
 
-def _row(part: Part, label: str, method: MethodSettings, settings: DetectionSettings, out: Path) -> table.Row:
-    row = table.Row(label, None, ranked=method.name not in rows.SOURCES)
+def _row(
+    part: Part, label: str, method: MethodSettings, settings: DetectionSettings, out: Path
+) -> table.MethodPrecision:
+    row = table.MethodPrecision(label, None, ranked=method.name not in rows.SOURCES)
     cell = Cell(out, part.title, label, "detect")
     manifest = cell.manifest()
     reason = rows.unfused(part, label, out)

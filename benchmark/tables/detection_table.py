@@ -1,4 +1,4 @@
-"""Table 3: average precision per class, data set and method, as CSV and as LaTeX in the paper's form."""
+"""Table 3: average precision of each class, data set and method, as CSV and as LaTeX in the paper's form."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,18 +11,26 @@ from pylatexenc.latexencode import unicode_to_latex
 
 from benchmark.detection.average_precision import LEVEL, SUMMARY, Precision
 from benchmark.tables import latex
-from benchmark.tables.latex import DIFFERENCE, MEASURED, OTHER_WEIGHTS, PUBLISHED, other_weights
-from benchmark.tables.metric_table import published
+from benchmark.tables.origins import (
+    MEASURED,
+    OTHER_WEIGHTS,
+    PUBLISHED,
+    SEPARATOR,
+    add_paper_rows,
+    has_other_weights,
+)
+from benchmark.tables.published import read_published
+from benchmark.tables.ranking import marks
 from metrics.errors import InputError
 from metrics.images import write_bytes
 
 PAPER_PROTOCOL = "paper"
 MEAN, LOW, HIGH = "mAP", "mAP_low", "mAP_high"
-_SEPARATOR = "; "
+DIGITS = 2
 
 
 @dataclass
-class Row:
+class MethodPrecision:
     """One method on one data set.
 
     Attributes:
@@ -64,8 +72,8 @@ class About:
 
 
 @dataclass
-class Block:
-    """One data set of the table: its title, test images, their fingerprint and split, classes, detector and rows."""
+class DatasetPrecision:
+    """One data set of the table: its title, test images, their fingerprint, classes, detector, split and methods."""
 
     dataset: str
     images: int
@@ -73,10 +81,10 @@ class Block:
     classes: tuple[str, ...]
     about: About
     split: str = ""
-    rows: list[Row] = field(default_factory=list)
+    rows: list[MethodPrecision] = field(default_factory=list)
 
 
-def table3(blocks: Sequence[Block]) -> pd.DataFrame:
+def table3(blocks: Sequence[DatasetPrecision]) -> pd.DataFrame:
     """Return Table 3 in long form, one row a data set, method and origin; every AP and AR in percent.
 
     Columns: dataset, method, origin ("measured", "paper", "difference" = measured - paper); AP at IoU 0.5 of every
@@ -86,9 +94,9 @@ def table3(blocks: Sequence[Block]) -> pd.DataFrame:
     status. The paper's rows appear with a data set that the paper has, and only under the paper's protocol.
 
     Raises:
-        InputError: The file of published numbers is not where the checkout has it, or a class bears a column's name.
+        InputError: A class has the name of a column.
     """
-    paper = published(3)
+    paper = read_published(3)
     scores = [MEAN, LOW, HIGH, *SUMMARY]
     facts = ["ranked", "images", *About.__dataclass_fields__, "classes", "fingerprint", "split", "notes", "status"]
     classes: dict[str, None] = {}
@@ -97,24 +105,16 @@ def table3(blocks: Sequence[Block]) -> pd.DataFrame:
         theirs = _theirs(paper, block)
         shown = list(dict.fromkeys([*block.classes, *theirs.columns.drop(MEAN, errors="ignore")]))
         classes |= dict.fromkeys(shown)
-        about = {"images": block.images, **asdict(block.about), "classes": _SEPARATOR.join(shown)}
+        named = {"classes": SEPARATOR.join(shown)}
+        about = {"images": block.images, **asdict(block.about), **named}
         about |= {"fingerprint": block.fingerprint, "split": block.split}
-        for row in block.rows:
-            notes = [*row.notes, *_absences(row.precision)]
-            rows.append(
-                {"dataset": block.dataset, "method": row.method, "origin": MEASURED, **_percent(row)}
-                | {"ranked": row.ranked, **about, "notes": _SEPARATOR.join(notes), "status": row.status}
-            )
-        numbers = dict(theirs.iterrows())
-        for name, values in numbers.items():
-            paper_row = {"dataset": block.dataset, "method": name, "origin": PUBLISHED, **values}
-            rows.append(paper_row | {"classes": about["classes"]})
-        for row in block.rows:
-            if row.method in numbers:
-                difference = _difference(row, numbers[row.method])
-                rows.append(
-                    {"dataset": block.dataset, "method": row.method, "origin": DIFFERENCE, **difference, **about}
-                )
+        measured = [
+            {"dataset": block.dataset, "method": row.method, **_percent(row), "ranked": row.ranked, **about}
+            | {"notes": SEPARATOR.join([*row.notes, *_absences(row.precision)]), "status": row.status}
+            for row in block.rows
+        ]
+        other_means = {(row.method, MEAN) for row in block.rows if _present(row) != set(theirs.columns) - {MEAN}}
+        rows += add_paper_rows(measured, theirs, about, paper_facts=named, incomparable=other_means)
     columns = ["dataset", "method", "origin", *classes, *scores, *facts]
     if len(set(columns)) < len(columns):
         taken = next(label for label in classes if columns.count(label) > 1)
@@ -123,27 +123,19 @@ def table3(blocks: Sequence[Block]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype(whole | dict.fromkeys([*classes, *scores], "float64"))
 
 
-def marks(table: pd.DataFrame) -> pd.DataFrame:
-    """Return 1, 2 or 3 where a measured AP is the best, second or third of its data set's ranked methods, else 0.
-
-    Columns: the classes and mAP.
-    """
-    return latex.marks(table, _columns(table), 2)
-
-
 def to_latex(table: pd.DataFrame, title: str) -> str:
     r"""Return Table 3 as a LaTeX table; it needs the packages booktabs, multirow and xcolor.
 
-    AP per class, mAP and its interval in percent. Best, second and third are bold red, blue and cyan as in Table 1.
+    AP of each class, mAP and its interval in percent. Best, second and third are bold red, blue and cyan as in Table 1.
     The paper's own rows and the differences to them are grey, in italics and named so. A class that a data set does
     not have leaves its cell empty; "--" is absent from the test part, or failed.
     """
     shown = table.reset_index(drop=True)
-    columns = _columns(shown)
+    columns = compared_columns(shown)
     body = pd.DataFrame({column: _cells(shown, column) for column in columns})
     body["interval"] = [_interval(row) for row in shown.to_dict("records")]
     body.columns = pd.Index([*(unicode_to_latex(column) for column in columns), rf"{LEVEL:.0%}".replace("%", r"\%")])
-    return latex.to_latex(shown, body, marks(shown), caption=_caption(shown, title), number=3)
+    return latex.to_latex(shown, body, marks(shown, columns, DIGITS), caption=_caption(shown, title), label="table3")
 
 
 def write(folder: Path, table: pd.DataFrame, title: str) -> None:
@@ -152,26 +144,22 @@ def write(folder: Path, table: pd.DataFrame, title: str) -> None:
     write_bytes(folder / "table3.tex", to_latex(table, title).encode())
 
 
-def _theirs(paper: pd.DataFrame, block: Block) -> pd.DataFrame:
+def _theirs(paper: pd.DataFrame, block: DatasetPrecision) -> pd.DataFrame:
     """Return the paper's rows for a block by method, with the classes that the paper has for its data set."""
     wanted = (paper["dataset"] == block.dataset) & (block.about.protocol == PAPER_PROTOCOL)
     return paper[wanted].set_index("method").drop(columns="dataset").dropna(axis="columns", how="all")
 
 
-def _difference(row: Row, theirs: "pd.Series[float]") -> "pd.Series[float]":
-    """Return measured - paper; not of the mean when the two are over other classes."""
-    difference = pd.Series(_percent(row), dtype=float).reindex(theirs.index) - theirs
-    present = set(row.precision.classes) - set(row.precision.absent) if row.precision else set()
-    if present != set(theirs.index) - {MEAN}:
-        difference[MEAN] = np.nan
-    return difference
+def _present(row: MethodPrecision) -> set[str]:
+    """Return the classes that a row's mean is over."""
+    return set(row.precision.classes) - set(row.precision.absent) if row.precision else set()
 
 
 def _absences(precision: Precision | None) -> list[str]:
     return [f"{label}: absent from the test part" for label in precision.absent] if precision else []
 
 
-def _percent(row: Row) -> dict[str, float]:
+def _percent(row: MethodPrecision) -> dict[str, float]:
     if row.precision is None:
         return {}
     low, high = row.interval or (None, None)
@@ -179,25 +167,19 @@ def _percent(row: Row) -> dict[str, float]:
     return {name: np.nan if value is None else round(100 * value, 10) for name, value in values.items()}
 
 
-def _classes(table: pd.DataFrame) -> list[str]:
-    """Return every class of any data set in the table, in their order."""
-    return list(dict.fromkeys(label for found in table["classes"] for label in found.split(_SEPARATOR) if label))
-
-
-def _columns(table: pd.DataFrame) -> list[str]:
-    return [*_classes(table), MEAN]
+def compared_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns of a Table 3 in long form that methods are compared by: its classes and mAP."""
+    return [*dict.fromkeys(label for text in table["classes"] for label in text.split(SEPARATOR) if label), MEAN]
 
 
 def _cells(table: pd.DataFrame, column: str) -> list[str]:
-    cells = []
-    for row in table.to_dict("records"):
-        if column != MEAN and column not in row["classes"].split(_SEPARATOR):
-            cells.append("")
-        elif pd.isna(row[column]):
-            cells.append("--")
-        else:
-            cells.append(format(row[column], "+.2f" if row["origin"] == DIFFERENCE else ".2f"))
-    return cells
+    """Return a column as LaTeX; a class that a row's data set does not have is empty."""
+    return [
+        ""
+        if column != MEAN and column not in row["classes"].split(SEPARATOR)
+        else latex.format_number(row[column], row["origin"], DIGITS)
+        for row in table.to_dict("records")
+    ]
 
 
 def _interval(row: dict[Any, Any]) -> str:
@@ -218,7 +200,7 @@ def _caption(table: pd.DataFrame, title: str) -> str:
     parts.append("Best, second and third fusion method in bold red, blue and cyan; the sources infrared and visible")
     parts.append("are not ranked; -- is a class absent from the test part, which no mean counts, a failed method, or a")
     parts.append("difference of means over different classes.")
-    if other_weights(table).any():
+    if has_other_weights(table).any():
         parts.append(f"* {OTHER_WEIGHTS}.")
     if (table["origin"] == PUBLISHED).any():
         parts.append("Grey rows are the paper's own numbers, by its own detector and fused images, not ours.")

@@ -8,13 +8,15 @@ from benchmark.engine.cells import Cell
 from benchmark.engine.experiment import MethodSettings, ScoreSettings
 from benchmark.engine.run_record import Part
 from benchmark.tables import metric_table as tables
-from benchmark.tables.latex import OTHER_WEIGHTS
+from benchmark.tables.origins import OTHER_WEIGHTS
 from metrics.errors import InputError
 
 SOURCES = ("infrared", "visible")
 
 
-def block(part: Part, methods: Iterable[tuple[str, MethodSettings]], score: ScoreSettings, out: Path) -> tables.Block:
+def block(
+    part: Part, methods: Iterable[tuple[str, MethodSettings]], score: ScoreSettings, out: Path
+) -> tables.DatasetScores:
     """Return a data set's rows of Table 1 or 2.
 
     Args:
@@ -23,11 +25,11 @@ def block(part: Part, methods: Iterable[tuple[str, MethodSettings]], score: Scor
         score: How they should have been scored.
         out: The run's folder.
     """
-    found = tables.Block(part.title, len(part.pairs), part.fingerprint, part.split)
+    found = tables.DatasetScores(part.title, len(part.pairs), part.fingerprint, part.split)
     recipe, names = stages.score_recipe(score), {pair.name for pair in part.pairs}
     for label, method in methods:
         cell = Cell(out, part.title, label, "score")
-        row = tables.Row(label, None, ranked=method.name not in SOURCES)
+        row = tables.MethodScores(label, None, ranked=method.name not in SOURCES)
         manifest = cell.manifest()
         reason = unfused(part, label, out)
         if reason:

@@ -1,8 +1,9 @@
-"""Against the paper: ours beside its numbers, and which methods are best in the paper's own tables.
+"""Comparison with the paper: a run's numbers beside its own, and which methods lead in the paper's own tables.
 
-`python -m benchmark.tables.paper` writes the second as results/paper/claims.md.
+`python -m benchmark.tables.paper` writes the second as results/reference/paper/claims.md.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import pandas as pd
 
 from benchmark.datasets.findings import quoted
 from benchmark.tables import csv_files
-from benchmark.tables.latex import DIFFERENCE, MEASURED, PUBLISHED
-from benchmark.tables.metric_table import IDS, PAPER, in_markdown, markdown_table, published
+from benchmark.tables.markdown import in_markdown, markdown_table
+from benchmark.tables.origins import DIFFERENCE, MEASURED, PUBLISHED
+from benchmark.tables.published import read_published
+from benchmark.tables.ranking import heading, losses, places
 from metrics.errors import InputError
 from metrics.images import write_bytes
 
 OURS = "MoE-Fusion"
+CLAIMS = Path("results/reference/paper/claims.md")
 TABLES = {1: "Table 1, comparison of methods", 2: "Table 2, ablations", 3: "Table 3, detection (AP at IoU 0.5, %)"}
 _KEYS = ["dataset", "method", "origin"]
 _PROTOCOL = (
@@ -26,10 +30,7 @@ _PROTOCOL = (
 
 
 def against(folder: Path) -> pd.DataFrame:
-    """Return every cell that both a run and the paper have.
-
-    Columns: table, dataset, method, metric, ours, paper, difference (ours - paper), relative_difference (a fraction
-    of the paper's), images, size; size is that of scoring, and empty for Table 3.
+    """Return every number that both a run and the paper have, as `compare` does.
 
     Args:
         folder: Of the run: table1.csv, table2.csv and table3.csv, as far as they are there.
@@ -38,12 +39,30 @@ def against(folder: Path) -> pd.DataFrame:
         InputError: The folder holds none of the tables, or one that is not this benchmark's.
     """
     paths = {number: folder / f"table{number}.csv" for number in TABLES}
-    found = [_compared(number, _read(number, path)) for number, path in paths.items() if path.is_file()]
-    if not found:
+    tables = {number: csv_files.read_table(path) for number, path in paths.items() if path.is_file()}
+    if not tables:
         raise InputError(
             f"{folder} holds no table1.csv, table2.csv or table3.csv; expected the folder of a finished run"
         )
-    return pd.concat(found, ignore_index=True)
+    return compare(tables, folder)
+
+
+def compare(tables: Mapping[int, pd.DataFrame], folder: Path) -> pd.DataFrame:
+    """Return every number that both a run's tables and the paper have.
+
+    Columns: table, dataset, method, metric, ours, paper, difference (ours - paper), relative_difference (a fraction
+    of the paper's), images, size; size is that of scoring, and empty for Table 3.
+
+    Args:
+        tables: By number, in long form.
+        folder: Of the run, for messages.
+
+    Raises:
+        InputError: Rows of differences lack their partners, or are not measured - paper.
+    """
+    for number, table in tables.items():
+        _require_partners(folder / f"table{number}.csv", table.set_index(["dataset", "method"]), _shared(table))
+    return pd.concat([_compared(number, table) for number, table in tables.items()], ignore_index=True)
 
 
 def write(folder: Path) -> list[Path]:
@@ -72,7 +91,7 @@ def to_markdown(cells: pd.DataFrame) -> str:
         shown = group.assign(cell=[_cell(row) for row in group.to_dict("records")])
         wide = shown.pivot_table(index="method", columns="metric", values="cell", aggfunc="first")
         wide = wide.reindex(index=group["method"].unique(), columns=group["metric"].unique()).fillna("")
-        parts.append(_markdown_table(wide))
+        parts.append(_markdown_table(wide.rename(columns=heading)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -85,10 +104,10 @@ def claims() -> pd.DataFrame:
     """
     rows = []
     for number in TABLES:
-        for dataset, group in published(number).groupby("dataset", sort=False):
+        for dataset, group in read_published(number).groupby("dataset", sort=False):
             values = group.set_index("method").drop(columns="dataset").dropna(axis="columns", how="all")
             rows += [
-                {"table": number, "dataset": dataset, "metric": metric, **_places(column)}
+                {"table": number, "dataset": dataset, "metric": metric, **_leaders(column, str(metric))}
                 for metric, column in values.items()
             ]
     return pd.DataFrame(rows)
@@ -99,7 +118,7 @@ def write_claims(path: Path) -> None:
     found = claims()
     parts = [
         "# The highest values in the paper's own tables",
-        "By the numbers as printed (`table1.csv` to `table3.csv` here), higher is better everywhere. *Lead* is "
+        "By the numbers as printed (`benchmark/tables/published/`), higher is better everywhere. *Lead* is "
         f"{OURS} minus the highest of the others. The paper gives no spread, so a small lead may be chance. "
         "Written by `python -m benchmark.tables.paper`.",
     ]
@@ -109,21 +128,6 @@ def write_claims(path: Path) -> None:
         for dataset, group in cells.groupby("dataset", sort=False):
             parts += [f"### {in_markdown(dataset)}", _markdown_table(_shown(group, 2 if number == 3 else 4))]
     write_bytes(path, ("\n\n".join(parts) + "\n").encode())
-
-
-def _read(number: int, path: Path) -> pd.DataFrame:
-    columns, rows = csv_files.read(path)
-    needed = (*_KEYS, "images", *(["mAP"] if number == 3 else IDS))
-    if missing := [name for name in needed if name not in columns]:
-        raise InputError(f"{path} has no column {', '.join(missing)}; expected a table that this benchmark wrote")
-    csv_files.require_table(path, rows)
-    table = pd.DataFrame(rows.values())
-    metrics = _metrics(number, table)
-    for name in (*metrics, "images"):
-        values = [csv_files.number(row[name], f"{path}, line {line}", name) for line, row in rows.items()]
-        table[name] = pd.Series(values, dtype=float)
-    _require_partners(path, table.set_index(["dataset", "method"]), metrics)
-    return table
 
 
 def _require_partners(path: Path, table: pd.DataFrame, metrics: list[str]) -> None:
@@ -145,14 +149,17 @@ def _require_partners(path: Path, table: pd.DataFrame, metrics: list[str]) -> No
         raise InputError(f"{path}: the {metric} of {where}: the difference is not measured - paper; {csv_files.ANEW}")
 
 
-def _metrics(number: int, table: pd.DataFrame) -> list[str]:
-    return [name for name in table.columns if name in published(number).columns and name not in _KEYS]
+def _shared(table: pd.DataFrame) -> list[str]:
+    """Return the columns that rows of differences have numbers in."""
+    differences = table[table["origin"] == DIFFERENCE]
+    numbers = differences.select_dtypes("float").drop(columns=["images", "epochs", "training_images"], errors="ignore")
+    return list(numbers.dropna(axis="columns", how="all").columns)
 
 
 def _compared(number: int, table: pd.DataFrame) -> pd.DataFrame:
     # The rows of differences say what compares: Table 3's mAP does not where it is over other classes.
     differences = table[table["origin"] == DIFFERENCE]
-    long = differences.melt(["dataset", "method"], _metrics(number, table), "metric", "difference")
+    long = differences.melt(["dataset", "method"], _shared(table), "metric", "difference")
     long = long.dropna(subset="difference")
     by_cell = {
         origin: table[table["origin"] == origin].set_index(["dataset", "method"]) for origin in (MEASURED, PUBLISHED)
@@ -178,17 +185,18 @@ def _compared(number: int, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "images", "size"])
 
 
-def _places(values: "pd.Series[float]") -> dict[str, object]:
-    ranks = values.rank(ascending=False, method="min")
+def _leaders(values: "pd.Series[float]", metric: str) -> dict[str, object]:
+    ranks = places(values, metric)
     found: dict[str, object] = {}
     for place, name in enumerate(("best", "second", "third"), start=1):
         taken = values[ranks == place]
         found |= {name: " = ".join(taken.index), f"{name}_value": taken.iloc[0] if len(taken) else np.nan}
-    others = values.drop(OURS).max()
+    others = losses(values, metric).drop(OURS).min()
     place = int(ranks[OURS])
     found |= {"moe_fusion": values[OURS], "place": place, "shared": int((ranks == place).sum()) - 1}
+    lead = others - losses(values, metric)[OURS]
     # Of printed decimals: what floats add to their difference is not the paper's.
-    return found | {"lead": round(values[OURS] - others, 4), "relative_lead": (values[OURS] - others) / others}
+    return found | {"lead": round(lead, 4), "relative_lead": lead / abs(others)}
 
 
 def _counted(cells: pd.DataFrame) -> str:
@@ -236,4 +244,4 @@ def _markdown_table(frame: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    write_claims(PAPER / "claims.md")
+    write_claims(CLAIMS)

@@ -1,4 +1,4 @@
-"""What the means over images are worth: spread, bootstrap intervals, ranks and tests of their differences."""
+"""Statistics of means over images: spread, bootstrap intervals, average ranks, and tests of their differences."""
 
 from collections.abc import Collection, Mapping
 from typing import Literal
@@ -8,10 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-import metrics
+from benchmark.tables.ranking import losses
 from metrics.errors import InputError
 
-IDS = list(metrics.PAPER)
 ALL = "all"
 LEVEL = 0.05
 RESAMPLES = 2000
@@ -47,23 +46,23 @@ def summary(
     are too few for it: Wilcoxon's signed-rank test stands in, as wilcoxon_p, and says which is worse. A method whose
     metric is undefined throughout does not compete in it: it has no rank, and not_worse is false.
 
-    The metric "all": the eight metrics of an image depend on each other, so that an image is one block of the
-    test and not eight. Its methods are ranked by each metric defined for all of them; `mean` is the average of these
-    ranks over images and metrics, its spread that over images. The test ranks the averages within each image, and
-    `rank` is the average of that, to which the critical difference belongs.
+    The metric "all": the metrics of an image depend on each other, so an image is one block of the test, not one for
+    each metric. Its methods are ranked by each metric defined for all of them, in the metric's direction; `mean` is
+    the average of these ranks over images and metrics, its spread that over images. The test ranks the averages
+    within each image, and `rank` is the average of that, to which the critical difference belongs.
 
     The interval is the percentile bootstrap over images: no shape is assumed, undefined images stay undefined, and
     one set of resamples serves every method and metric. It is too narrow for few images. The p-values are of one
-    metric each, uncorrected for there being eight.
+    metric each, uncorrected for the number of metrics.
 
     Args:
         dataset: Its name.
-        scores: By method, a row an image and a column a metric; the same images for all.
+        scores: By method, a row an image and a column a metric; the same images and metrics for all.
         ranked: The methods that compete; the others have no ranks.
         seed: Of the bootstrap.
 
     Raises:
-        InputError: Methods were scored on different images.
+        InputError: Methods were scored on different images or by different metrics.
 
     Reference:
         Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7, 2006, section 3.2.2.
@@ -72,17 +71,18 @@ def summary(
     if not scores:
         return pd.DataFrame(columns=COLUMNS)
     competing = [method for method in scores if method in ranked]
-    values = {metric: pd.DataFrame({name: frame[metric] for name, frame in scores.items()}) for metric in IDS}
+    ids = next(iter(scores.values())).columns
+    values = {metric: pd.DataFrame({name: frame[metric] for name, frame in scores.items()}) for metric in ids}
     rivals = {metric: frame[competing].dropna(axis="columns", how="all") for metric, frame in values.items()}
-    losses = {metric: -frame.dropna() for metric, frame in rivals.items()}
+    compared = {metric: losses(frame.dropna(), metric) for metric, frame in rivals.items()}
     if competing:
         values[ALL] = _rank_over_metrics(values, competing)
-        losses[ALL] = values[ALL].dropna()
+        compared[ALL] = values[ALL].dropna()
     intervals = _intervals(pd.concat(values, axis="columns"), seed)
     rows = [
         pd.DataFrame({"dataset": dataset, "metric": metric, **_spread(frame)})
         .join(intervals.loc[metric])
-        .join(_comparison(losses[metric]))
+        .join(_comparison(compared[metric]))
         .rename_axis("method")
         .reset_index()
         for metric, frame in values.items()
@@ -110,6 +110,11 @@ def critical_difference(methods: int, images: int) -> float:
 def _require_one_index(dataset: str, scores: Mapping[str, pd.DataFrame]) -> None:
     first = next(iter(scores), "")
     for method, frame in scores.items():
+        if not frame.columns.equals(scores[first].columns):
+            raise InputError(
+                f"{dataset}: {method} has scores of {', '.join(frame.columns)} and {first} of "
+                f"{', '.join(scores[first].columns)}; expected the same metrics for every method. Score them again."
+            )
         if frame.empty or not frame.index.equals(scores[first].index):
             raise InputError(
                 f"{dataset}: {method} has scores of {len(frame)} images and {first} of {len(scores[first])}, not the "
@@ -119,8 +124,8 @@ def _require_one_index(dataset: str, scores: Mapping[str, pd.DataFrame]) -> None
 
 def _rank_over_metrics(values: Mapping[str, pd.DataFrame], competing: list[str]) -> pd.DataFrame:
     """Return by image and competing method the mean of its ranks, over the metrics defined for all of them."""
-    ranks = [(-frame[competing].dropna()).rank(axis="columns") for frame in values.values()]
-    return pd.concat(ranks).groupby(level=0).mean().reindex(values[IDS[0]].index)
+    ranks = [losses(frame[competing].dropna(), metric).rank(axis="columns") for metric, frame in values.items()]
+    return pd.concat(ranks).groupby(level=0).mean().reindex(next(iter(values.values())).index)
 
 
 def _spread(values: pd.DataFrame) -> dict[str, "pd.Series[float]"]:
@@ -143,7 +148,7 @@ def _intervals(values: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def _comparison(losses: pd.DataFrame) -> pd.DataFrame:
-    """Return what is known of each method from a row an image and a column a method, the lowest the best."""
+    """Return the ranks and tests of methods from a row an image and a column a method, the lowest the best."""
     images, methods = losses.shape
     found = pd.DataFrame(index=losses.columns)
     found["rank"] = losses.rank(axis="columns").mean()

@@ -81,7 +81,7 @@ def source() -> np.ndarray:
 FIGURES: dict[str, Callable[[Path], list[Path]]] = {
     "box_plots": lambda stem: box_plots(scores(), stem),
     "critical_difference": lambda stem: critical_difference({"a": 1.2, AWKWARD: 1.9, "c": 2.9}, 1.0, stem),
-    "sweep": lambda stem: sweep(swept("setting"), "setting", stem),
+    "sweep": lambda stem: sweep(swept("setting"), "setting", stem, IDS),
     "qualitative": lambda stem: qualitative([scene()], stem),
     "experts": lambda stem: experts(source(), source(), maps(), picked("day", "night"), stem),
 }
@@ -160,7 +160,7 @@ def test_the_callers_own_style_stays(tmp_path: Path) -> None:
 def test_box_plots_have_a_panel_a_metric_and_a_box_a_method(drawn: list[Figure], tmp_path: Path) -> None:
     given = scores()
     box_plots(given, tmp_path)
-    assert [axes.get_title() for axes in drawn[0].axes] == IDS
+    assert [axes.get_title() for axes in drawn[0].axes] == [f"{name} ↑" for name in IDS]
     for metric, axes in zip(IDS, drawn[0].axes, strict=True):
         medians = [line.get_xdata()[0] for line in axes.lines if line.get_color() == sheet_module.COLOURS[1]]
         assert np.allclose(medians, [frame[metric].median() for frame in given.values()], equal_nan=True)
@@ -195,7 +195,7 @@ def test_ranks_that_no_test_compared_are_refused(ranks: dict[str, float], differ
 
 
 def test_a_sweep_over_numbers_is_in_rising_order(drawn: list[Figure], tmp_path: Path) -> None:
-    sweep(swept("alpha"), "alpha", tmp_path)
+    sweep(swept("alpha"), "alpha", tmp_path, IDS)
     axes = drawn[0].axes[-1]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "5", "20"]
     assert axes.lines[0].get_ydata().tolist() == [1.0, 2.0, 0.0]
@@ -206,7 +206,7 @@ def test_a_sweep_over_numbers_is_in_rising_order(drawn: list[Figure], tmp_path: 
 
 
 def test_a_sweep_over_names_keeps_their_order(drawn: list[Figure], tmp_path: Path) -> None:
-    sweep(swept("setting"), "setting", tmp_path)
+    sweep(swept("setting"), "setting", tmp_path, IDS)
     axes = drawn[0].axes[-1]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["E4K2", "E2K2", "E8K2"]
     assert axes.lines[0].get_ydata().tolist() == [0.0, 1.0, 2.0]
@@ -214,11 +214,11 @@ def test_a_sweep_over_names_keeps_their_order(drawn: list[Figure], tmp_path: Pat
 
 def test_frames_that_are_no_sweep_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="without VIF"):
-        sweep(swept("alpha").drop(columns="VIF"), "alpha", tmp_path / "x")
+        sweep(swept("alpha").drop(columns="VIF"), "alpha", tmp_path / "x", IDS)
     with pytest.raises(InputError, match="got 0 rows"):
-        sweep(swept("alpha")[:0], "alpha", tmp_path / "x")
+        sweep(swept("alpha")[:0], "alpha", tmp_path / "x", IDS)
     with pytest.raises(InputError, match="M3FD has two rows for alpha 20"):
-        sweep(pd.concat([swept("alpha")] * 2), "alpha", tmp_path / "x")
+        sweep(pd.concat([swept("alpha")] * 2), "alpha", tmp_path / "x", IDS)
     with pytest.raises(InputError, match="no scores"):
         box_plots({}, tmp_path / "x")
 

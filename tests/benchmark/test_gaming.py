@@ -11,14 +11,15 @@ from benchmark.datasets.base import Pair
 from benchmark.datasets.findings import Findings
 from benchmark.engine.experiment import ScoreSettings
 from benchmark.studies import gaming
-from benchmark.studies.gaming import CHANGES, IDS, IMAGES
+from benchmark.studies.gaming import CHANGES, VARIANTS
 from benchmark.synthetic import layouts as synthetic
 from benchmark.synthetic import reader as embedded
-from benchmark.tables import metric_table as tables
+from benchmark.tables.markdown import in_markdown
 from metrics import images
 from metrics.errors import InputError
 from metrics.images import ImageArray
 
+IDS = list(metrics.PAPER)
 ROOT = Path(__file__).parents[2]
 REAL = {"M3FD": "m3fd", "FLIR": "flir", "LLVIP": "llvip"}
 
@@ -85,22 +86,22 @@ def test_means_are_those_of_the_metrics(found: pd.DataFrame, pairs: tuple[Pair, 
 
 
 def test_changes_are_against_the_average(found: pd.DataFrame) -> None:
-    assert found["variant"].unique().tolist() == IMAGES
+    assert found["variant"].unique().tolist() == VARIANTS
     assert (row(found, "Average", "change")[IDS] == 0).all()
-    assert (row(found, "Average", "risen")[IDS] == 0).all()
-    for image in IMAGES:
+    assert (row(found, "Average", "improved")[IDS] == 0).all()
+    for image in VARIANTS:
         mean, average = row(found, image, "mean")[IDS], row(found, "Average", "mean")[IDS]
         expected = (mean / average - 1).astype(float)
         pd.testing.assert_series_equal(row(found, image, "change")[IDS].astype(float), expected, check_names=False)
-    assert row(found, "Average, noise 20", "risen")["SF"] == 1
-    assert np.isnan(row(found, "Infrared", "risen")["SCD"])  # undefined for a copy of a source
+    assert row(found, "Average, noise 20", "improved")["SF"] == 1
+    assert np.isnan(row(found, "Infrared", "improved")["SCD"])  # undefined for a copy of a source
     assert found[["dataset", "images", "convention", "size"]].drop_duplicates().to_numpy().tolist() == [
         ["Small_one", 2, "tang2022", "native"]
     ]
 
 
 def test_what_rises_by_what(found: pd.DataFrame) -> None:
-    best = gaming.gained(found).set_index("metric")
+    best = gaming.find_gains(found).set_index("metric")
     assert best.index.tolist() == IDS
     for metric in IDS:
         changes = {image: row(found, image, "change")[metric] for image in CHANGES}
@@ -125,9 +126,9 @@ def test_a_convention_without_vif_leaves_it_empty(pairs: tuple[Pair, ...]) -> No
     score = ScoreSettings(convention="vifb", size="64x48")
     found = gaming.gaming(pairs[:1], score, workers=1, progress=lambda *counts: done.append(counts))
     assert found["VIF"].isna().all()
-    assert "VIF" not in gaming.gained(found)["metric"].tolist()
+    assert "VIF" not in gaming.find_gains(found)["metric"].tolist()
     assert "| – |" in gaming.to_markdown(found)
-    assert done[-1] == (len(IMAGES), len(IMAGES))
+    assert done[-1] == (len(VARIANTS), len(VARIANTS))
 
 
 def test_written_files(found: pd.DataFrame, tmp_path: Path) -> None:
@@ -153,13 +154,13 @@ def test_the_page_says_what_was_measured(measured: dict[str, pd.DataFrame]) -> N
     page = (ROOT / "docs/gaming.md").read_text()
     for title, frame in measured.items():
         assert frame["dataset"].unique().tolist() == [title]
-    best = {title: gaming.gained(frame).set_index("metric") for title, frame in measured.items()}
+    best = {title: gaming.find_gains(frame).set_index("metric") for title, frame in measured.items()}
     for metric in IDS:
         rows = [frame.loc[metric] for frame in best.values()]
         risen = [f"{row['variant'].removeprefix('Average, ')} {row['change']:+.1%}" for row in rows]
         alone = [f"{row['source']} {row['source_change']:+.1%}" if row["source"] else "–" for row in rows]
         for cells in (risen, alone):
-            line = "| " + " | ".join([tables.in_markdown(metric), *cells]) + " |"
+            line = "| " + " | ".join([in_markdown(metric), *cells]) + " |"
             assert line in page, line
 
 

@@ -10,11 +10,13 @@ import pytest
 import metrics
 from benchmark.engine.experiment import ScoreSettings
 from benchmark.tables import metric_table as tables
-from benchmark.tables import paper
-from benchmark.tables.metric_table import Block, Row
+from benchmark.tables import paper, published
+from benchmark.tables.metric_table import DatasetScores, MethodScores
+from benchmark.tables.published import read_published
 from metrics.errors import InputError
 
 IDS = list(metrics.PAPER)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -23,12 +25,19 @@ def folder(tmp_path: Path) -> Path:
     sevens = pd.DataFrame(7.0, index=["0", "1"], columns=IDS)
     partly = sevens.assign(SCD=np.nan)
     one = [
-        Block(
-            "M3FD", 2, "", rows=[Row("DenseFuse", sevens), Row("mine|_<b>", sevens), Row("IFCNN", None, "no weights")]
+        DatasetScores(
+            "M3FD",
+            2,
+            "",
+            rows=[
+                MethodScores("DenseFuse", sevens),
+                MethodScores("mine|_<b>", sevens),
+                MethodScores("IFCNN", None, "no weights"),
+            ],
         ),
-        Block("MSRS", 2, "", rows=[Row("DenseFuse", sevens)]),
+        DatasetScores("MSRS", 2, "", rows=[MethodScores("DenseFuse", sevens)]),
     ]
-    two = [Block("FLIR", 2, "", rows=[Row("w/o MoLE", partly)])]
+    two = [DatasetScores("FLIR", 2, "", rows=[MethodScores("w/o MoLE", partly)])]
     score = ScoreSettings(size="640x480")
     tables.write(tmp_path, tables.table(one, score), "One")
     tables.write(tmp_path, tables.table(two, score, 2), "Two", number=2)
@@ -51,11 +60,11 @@ def test_every_cell_that_both_have(folder: Path) -> None:
 
 def test_table_3_compares_where_its_differences_do(tmp_path: Path) -> None:
     # ICCV 2023, Table 3, IFCNN; the mean here is over other classes, so that its difference is empty.
-    columns = ["dataset", "method", "origin", "car", "bicycle", "mAP", "images"]
+    columns = ["dataset", "method", "origin", "car", "bicycle", "mAP", "images", "status"]
     rows = [
-        ["FLIR", "IFCNN", "measured", 60.0, np.nan, 60.0, 9],
-        ["FLIR", "IFCNN", "paper", 67.8, 34.7, 49.4, np.nan],
-        ["FLIR", "IFCNN", "difference", -7.8, np.nan, np.nan, 9],
+        ["FLIR", "IFCNN", "measured", 60.0, np.nan, 60.0, 9, "done"],
+        ["FLIR", "IFCNN", "paper", 67.8, 34.7, 49.4, np.nan, ""],
+        ["FLIR", "IFCNN", "difference", -7.8, np.nan, np.nan, 9, ""],
     ]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "table3.csv", index=False)
     found = paper.against(tmp_path)
@@ -75,7 +84,7 @@ def test_the_page_and_the_csv(folder: Path) -> None:
 
 
 def test_nothing_in_common_is_said(tmp_path: Path) -> None:
-    block = Block("MSRS", 1, "", rows=[Row("mine", pd.DataFrame(7.0, index=["0"], columns=IDS))])
+    block = DatasetScores("MSRS", 1, "", rows=[MethodScores("mine", pd.DataFrame(7.0, index=["0"], columns=IDS))])
     tables.write(tmp_path, tables.table([block], ScoreSettings()), "Title")
     assert "no cell in common" in paper.write(tmp_path)[1].read_text()
 
@@ -84,7 +93,7 @@ def test_folders_that_are_no_run_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected the folder of a finished run"):
         paper.against(tmp_path)
     (tmp_path / "table1.csv").write_text("method,EN\na,1\n")
-    with pytest.raises(InputError, match="no column dataset, origin, images"):
+    with pytest.raises(InputError, match="no column dataset, origin, images, status"):
         paper.against(tmp_path)
     (tmp_path / "table1.csv").write_text("")
     with pytest.raises(InputError, match="cannot be read"):
@@ -102,9 +111,7 @@ def test_claims_by_the_printed_numbers() -> None:
     assert found.loc[(1, "FLIR", "AG"), "best"] == "IFCNN"
     assert found.loc[(1, "LLVIP", "MI"), ["best", "place"]].tolist() == ["TarDAL", 3]
     assert found.loc[(3, "FLIR", "mAP"), ["second", "lead"]].tolist() == ["IFCNN", 6.4]
-    ours = (
-        tables.published(1).groupby("dataset")[IDS].rank(ascending=False)[tables.published(1)["method"] == "MoE-Fusion"]
-    )
+    ours = read_published(1).groupby("dataset")[IDS].rank(ascending=False)[read_published(1)["method"] == "MoE-Fusion"]
     assert (found.loc[1, "place"] == 1).sum() == (ours == 1).to_numpy().sum()
 
 
@@ -113,7 +120,7 @@ def test_a_tie_is_no_best_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         rows = [["M3FD", "a", 2.0, 1.0], ["M3FD", "MoE-Fusion", 2.0, 3.0], ["M3FD", "b", 1.0, 1.0]]
         frame = pd.DataFrame(rows, columns=["dataset", "method", "EN", "SF"])
         frame.to_csv(tmp_path / f"table{number}.csv", index=False)
-    monkeypatch.setattr(tables, "PAPER", tmp_path)
+    monkeypatch.setattr(published, "FOLDER", tmp_path)
     tied, alone = (row for _, row in paper.claims()[:2].iterrows())
     assert tied[["best", "second", "third"]].tolist() == ["a = MoE-Fusion", "", "b"]
     assert tied[["place", "shared", "lead"]].tolist() == [1, 1, 0.0]
@@ -126,5 +133,5 @@ def test_a_tie_is_no_best_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_committed_page_is_what_the_command_writes(tmp_path: Path) -> None:
     paper.write_claims(tmp_path / "claims.md")
-    assert (tmp_path / "claims.md").read_text() == (tables.PAPER / "claims.md").read_text()
+    assert (tmp_path / "claims.md").read_text() == (ROOT / paper.CLAIMS).read_text()
     assert re.search(r"highest value in \d+ of 24 cells", (tmp_path / "claims.md").read_text())

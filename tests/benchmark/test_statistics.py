@@ -6,9 +6,12 @@ import pytest
 import scikit_posthocs
 from scipy import stats
 
+import metrics
 from benchmark.tables import statistics
-from benchmark.tables.statistics import ALL, IDS, critical_difference, summary
+from benchmark.tables.statistics import ALL, critical_difference, summary
 from metrics.errors import InputError
+
+IDS = list(metrics.PAPER)
 
 # Ranks of four decision trees by AUC on 14 data sets: Demšar, JMLR 7, 2006, Table 6.
 DEMSAR = [

@@ -12,7 +12,8 @@ from pylatexenc.latexwalker import LatexWalker
 import metrics
 from benchmark.engine.experiment import ScoreSettings
 from benchmark.tables import metric_table as tables
-from benchmark.tables.metric_table import Block, Row
+from benchmark.tables.metric_table import DatasetScores, MethodScores
+from benchmark.tables.ranking import marks
 
 IDS = list(metrics.PAPER)
 
@@ -22,13 +23,13 @@ def scores(*values: float) -> pd.DataFrame:
     return pd.DataFrame([[value] * len(IDS) for value in values], columns=IDS)
 
 
-def table(*rows: Row, dataset: str = "Synthetic", convention: str = "tang2022") -> pd.DataFrame:
-    block = Block(dataset, 2, "0123456789abcdef", rows=list(rows))
+def table(*rows: MethodScores, dataset: str = "Synthetic", convention: str = "tang2022") -> pd.DataFrame:
+    block = DatasetScores(dataset, 2, "0123456789abcdef", rows=list(rows))
     return tables.table([block], ScoreSettings(convention=convention))
 
 
 def test_means_over_images() -> None:
-    found = table(Row("a", scores(1.0, 2.0)))
+    found = table(MethodScores("a", scores(1.0, 2.0)))
     assert found.loc[0, "EN"] == 1.5
     assert found.loc[0, ["origin", "images", "size"]].tolist() == ["measured", 2, "native"]
 
@@ -36,13 +37,13 @@ def test_means_over_images() -> None:
 def test_an_undefined_image_is_left_out_of_the_mean_and_said() -> None:
     frame = scores(1.0, 3.0)
     frame.loc[0, "SCD"] = np.nan
-    found = table(Row("a", frame, notes=["SCD: undefined on 1 of 2 images"]))
+    found = table(MethodScores("a", frame, notes=["SCD: undefined on 1 of 2 images"]))
     assert found.loc[0, "SCD"] == 3.0
     assert found.loc[0, "notes"] == "SCD: undefined on 1 of 2 images"
 
 
 def test_the_papers_rows_stand_beside_ours_with_the_difference() -> None:
-    found = table(Row("DenseFuse", scores(7.0)), Row("mine", scores(1.0)), dataset="M3FD")
+    found = table(MethodScores("DenseFuse", scores(7.0)), MethodScores("mine", scores(1.0)), dataset="M3FD")
     paper = found[found["origin"] == "paper"].set_index("method")
     assert len(paper) == 10
     assert paper.loc["MoE-Fusion", "MI"] == 4.1949  # ICCV 2023, Table 1, M3FD
@@ -52,7 +53,7 @@ def test_the_papers_rows_stand_beside_ours_with_the_difference() -> None:
 
 
 def test_table_2_stands_beside_the_papers_ablations() -> None:
-    block = Block("LLVIP", 2, "", rows=[Row("w/o MoLE", scores(7.0))])
+    block = DatasetScores("LLVIP", 2, "", rows=[MethodScores("w/o MoLE", scores(7.0))])
     found = tables.table([block], ScoreSettings(), number=2)
     paper = found[found["origin"] == "paper"].set_index("method")
     assert paper.index.tolist() == ["w/o MoLE", "w/o MoGE", "Att-Local", "MoE-Fusion"]
@@ -62,25 +63,27 @@ def test_table_2_stands_beside_the_papers_ablations() -> None:
 
 
 def test_other_conventions_do_not_compare_with_the_paper() -> None:
-    found = table(Row("DenseFuse", scores(7.0)), dataset="M3FD", convention="cddfuse")
+    found = table(MethodScores("DenseFuse", scores(7.0)), dataset="M3FD", convention="cddfuse")
     assert set(found["origin"]) == {"measured"}
 
 
 def test_marks_skip_sources_share_ties_and_stop_at_three() -> None:
     found = table(
-        Row("infrared", scores(9.0), ranked=False),
-        Row("a", scores(5.0)),
-        Row("b", scores(5.0)),
-        Row("c", scores(4.0)),
-        Row("d", scores(3.0)),
-        Row("e", None, status="no weights"),
+        MethodScores("infrared", scores(9.0), ranked=False),
+        MethodScores("a", scores(5.0)),
+        MethodScores("b", scores(5.0)),
+        MethodScores("c", scores(4.0)),
+        MethodScores("d", scores(3.0)),
+        MethodScores("e", None, status="no weights"),
     )
-    assert tables.marks(found)["EN"].tolist() == [0, 1, 1, 3, 0, 0]
+    assert marks(found, IDS, 4)["EN"].tolist() == [0, 1, 1, 3, 0, 0]
 
 
 def test_values_that_print_alike_share_their_mark() -> None:
-    found = table(Row("a", scores(0.50001)), Row("b", scores(0.50004)), Row("c", scores(0.4999)))
-    assert tables.marks(found)["SF"].tolist() == [1, 1, 3]
+    found = table(
+        MethodScores("a", scores(0.50001)), MethodScores("b", scores(0.50004)), MethodScores("c", scores(0.4999))
+    )
+    assert marks(found, IDS, 4)["SF"].tolist() == [1, 1, 3]
 
 
 AWKWARD = r"50%_of $R&D #1 {~^\} é <b>"
@@ -89,14 +92,16 @@ AWKWARD = r"50%_of $R&D #1 {~^\} é <b>"
 @pytest.fixture
 def latex() -> str:
     rows = [
-        Row("infrared", scores(9.0, 9.0), ranked=False),
-        Row(AWKWARD, scores(5.0, 5.0)),
-        Row("DenseFuse", scores(4.5, 4.5)),
-        Row("broken", None, status="no weights"),
-        Row("Retrained", scores(4.0, 4.0), notes=[tables.OTHER_WEIGHTS]),
+        MethodScores("infrared", scores(9.0, 9.0), ranked=False),
+        MethodScores(AWKWARD, scores(5.0, 5.0)),
+        MethodScores("DenseFuse", scores(4.5, 4.5)),
+        MethodScores("broken", None, status="no weights"),
+        MethodScores("Retrained", scores(4.0, 4.0), notes=[tables.OTHER_WEIGHTS]),
     ]
-    blocks = [Block("M3FD", 2, "0123456789abcdef", rows=rows)]
-    blocks.append(Block("Two_folders & more", 1, "0123456789abcdef", rows=[Row("DenseFuse", scores(0.1))]))
+    blocks = [DatasetScores("M3FD", 2, "0123456789abcdef", rows=rows)]
+    blocks.append(
+        DatasetScores("Two_folders & more", 1, "0123456789abcdef", rows=[MethodScores("DenseFuse", scores(0.1))])
+    )
     found = tables.table(blocks, ScoreSettings())
     return tables.to_latex(found, f"Title with {AWKWARD}", tables.significance(blocks))
 
@@ -131,11 +136,11 @@ def test_latex_compiles(latex: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-def block(*shifts: float, images: int = 30) -> Block:
+def block(*shifts: float, images: int = 30) -> DatasetScores:
     """Methods a, b, ... that are ahead of each other by shifts, in units of the spread over images."""
     noise = np.random.default_rng(0).normal(size=(images, len(shifts), len(IDS))) + np.array(shifts)[None, :, None]
-    rows = [Row(chr(97 + m), pd.DataFrame(noise[:, m], columns=IDS)) for m in range(len(shifts))]
-    return Block("Synthetic", images, "0123456789abcdef", rows=rows)
+    rows = [MethodScores(chr(97 + m), pd.DataFrame(noise[:, m], columns=IDS)) for m in range(len(shifts))]
+    return DatasetScores("Synthetic", images, "0123456789abcdef", rows=rows)
 
 
 def cells(latex: str, method: str) -> list[str]:
@@ -165,15 +170,15 @@ def test_a_highest_mean_is_not_called_best() -> None:
     blocks = [block(0.0, 0.1, 0.2)]
     found = tables.to_latex(tables.table(blocks, ScoreSettings()), "Title", tables.significance(blocks))
     caption = next(line for line in found.splitlines() if line.startswith(r"\caption"))
-    assert "Highest, second and third mean" in caption
+    assert "Leading, second and third mean" in caption
     assert "Best, second" not in caption
 
 
 def test_significance_leaves_out_failed_rows_and_does_not_rank_sources() -> None:
     one = block(0.0, 1.0, 2.0, 9.0)
     one.rows[3].ranked = False
-    one.rows.append(Row("broken", None, status="no weights"))
-    found = tables.significance([one, Block("Other", 1, "", rows=[Row("broken", None)])])
+    one.rows.append(MethodScores("broken", None, status="no weights"))
+    found = tables.significance([one, DatasetScores("Other", 1, "", rows=[MethodScores("broken", None)])])
     assert set(found["method"]) == set("abcd")
     assert set(found["dataset"]) == {"Synthetic"}
     assert found[found["rank"].notna()]["method"].unique().tolist() == ["a", "b", "c"]

@@ -92,7 +92,9 @@ def test_a_run_with_odd_names(odd: Path, tmp_path: Path, call: Callable) -> None
 
 def test_latex_of_odd_labels(caplog: pytest.LogCaptureFixture) -> None:
     scores = pd.DataFrame(0.5, index=pd.Index(FILES, name="image"), columns=list(metrics.PAPER))
-    block = tables.Block("M3FD & <b> 100 %", len(FILES), "f" * 64, rows=[tables.Row(label, scores) for label in LABELS])
+    block = tables.DatasetScores(
+        "M3FD & <b> 100 %", len(FILES), "f" * 64, rows=[tables.MethodScores(label, scores) for label in LABELS]
+    )
     latex = tables.to_latex(tables.table([block], ScoreSettings()), "T_1 & 50 %")
     for forbidden in (r"\input", "/etc/passwd}", "<script>"):
         assert forbidden not in latex

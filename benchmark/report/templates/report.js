@@ -56,7 +56,7 @@
     const table = heading.closest("table");
     const kind = heading.dataset.kind;
     const column = heading.cellIndex;
-    const first = kind === "number" && !("lower" in table.dataset) ? "descending" : "ascending";
+    const first = kind === "number" && !("lower" in heading.dataset) ? "descending" : "ascending";
     const now = heading.getAttribute("aria-sort");
     const next = !now ? first : now === "ascending" ? "descending" : "ascending";
     const body = table.tBodies[0];
@@ -68,6 +68,18 @@
   };
   for (const button of document.querySelectorAll(".sort")) {
     button.addEventListener("click", () => sort(button.closest("th")));
+  }
+
+  // A table wider than its place says so.
+  const hints = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      const box = target.closest(".scroll");
+      box.previousElementSibling.hidden = box.scrollWidth <= box.clientWidth;
+    }
+  });
+  for (const box of document.querySelectorAll(".scroll")) {
+    hints.observe(box);
+    hints.observe(box.querySelector("table"));
   }
 
   // What a mark of a plot stands for.

@@ -13,7 +13,8 @@ from pylatexenc.latexwalker import LatexWalker
 from benchmark.detection.average_precision import SUMMARY, Precision
 from benchmark.tables import detection_table as table
 from benchmark.tables import metric_table as tables
-from benchmark.tables.detection_table import About, Block, Row
+from benchmark.tables.detection_table import About, DatasetPrecision, MethodPrecision
+from benchmark.tables.ranking import marks
 from metrics.errors import InputError
 
 FLIR = ("car", "person", "bicycle")
@@ -28,12 +29,14 @@ def precision(*values: float | None, classes: tuple[str, ...] = FLIR) -> Precisi
     return Precision(by_class, mean, dict.fromkeys(SUMMARY[:-1], 0.25) | {"AR_large": None}, curves)
 
 
-def block(*rows: Row, dataset: str = "Synthetic", classes: tuple[str, ...] = FLIR, about: About = ABOUT) -> Block:
-    return Block(dataset, 19, "0123456789abcdef", classes, about, "a split", list(rows))
+def block(
+    *rows: MethodPrecision, dataset: str = "Synthetic", classes: tuple[str, ...] = FLIR, about: About = ABOUT
+) -> DatasetPrecision:
+    return DatasetPrecision(dataset, 19, "0123456789abcdef", classes, about, "a split", list(rows))
 
 
 def test_numbers_are_in_percent_with_their_interval_and_how_they_came_to_be() -> None:
-    found = table.table3([block(Row("a", precision(0.5, 0.25, 0.75), (0.4, 0.6)))])
+    found = table.table3([block(MethodPrecision("a", precision(0.5, 0.25, 0.75), (0.4, 0.6)))])
     row = found.iloc[0]
     assert row[["car", "person", "bicycle", "mAP", "mAP_low", "mAP_high"]].tolist() == [50, 25, 75, 50, 40, 60]
     assert row[["AP", "AP50", "AR_small"]].tolist() == [25, 25, 25]
@@ -50,20 +53,22 @@ def test_numbers_are_in_percent_with_their_interval_and_how_they_came_to_be() ->
 
 
 def test_an_absent_class_is_called_absent_and_is_no_zero() -> None:
-    found = table.table3([block(Row("a", precision(0.5, 0.0, None), notes=["a note"]))]).iloc[0]
+    found = table.table3([block(MethodPrecision("a", precision(0.5, 0.0, None), notes=["a note"]))]).iloc[0]
     assert np.isnan(found["bicycle"])
     assert (found["person"], found["mAP"]) == (0, 25)
     assert found["notes"] == "a note; bicycle: absent from the test part"
 
 
 def test_a_row_without_numbers_gives_its_reason() -> None:
-    found = table.table3([block(Row("a", None, status="no weights"))]).iloc[0]
+    found = table.table3([block(MethodPrecision("a", None, status="no weights"))]).iloc[0]
     assert (found["status"], found[["car", "mAP", "mAP_low", "AP"]].isna().all()) == ("no weights", True)
 
 
 def test_data_sets_share_a_table_with_all_their_classes() -> None:
-    other = block(Row("a", precision(0.1, 0.3, classes=("Bus", "car"))), dataset="M3FD", classes=("Bus", "car"))
-    found = table.table3([block(Row("a", precision(0.5, 0.5, 0.5))), other])
+    other = block(
+        MethodPrecision("a", precision(0.1, 0.3, classes=("Bus", "car"))), dataset="M3FD", classes=("Bus", "car")
+    )
+    found = table.table3([block(MethodPrecision("a", precision(0.5, 0.5, 0.5))), other])
     assert found.columns[:7].tolist() == ["dataset", "method", "origin", "car", "person", "bicycle", "Bus"]
     assert found.loc[1, ["car", "Bus"]].tolist() == [30, 10]
     assert found.loc[1, ["person", "bicycle"]].isna().all()
@@ -71,7 +76,7 @@ def test_data_sets_share_a_table_with_all_their_classes() -> None:
 
 
 def test_the_papers_rows_stand_beside_ours_with_the_difference() -> None:
-    rows = (Row("DenseFuse", precision(0.7, 0.5, 0.25)), Row("mine", precision(0.5, 0.5, 0.5)))
+    rows = (MethodPrecision("DenseFuse", precision(0.7, 0.5, 0.25)), MethodPrecision("mine", precision(0.5, 0.5, 0.5)))
     found = table.table3([block(*rows, dataset="FLIR")])
     paper = found[found["origin"] == "paper"].set_index("method")
     assert len(paper) == 12
@@ -83,7 +88,7 @@ def test_the_papers_rows_stand_beside_ours_with_the_difference() -> None:
 
 
 def test_means_over_other_classes_have_no_difference() -> None:
-    found = table.table3([block(Row("DenseFuse", precision(0.7, 0.5, None)), dataset="FLIR")])
+    found = table.table3([block(MethodPrecision("DenseFuse", precision(0.7, 0.5, None)), dataset="FLIR")])
     difference = found[found["origin"] == "difference"].iloc[0]
     assert difference["person"] == pytest.approx(50 - 44.7)  # Table 3: 44.70
     assert difference[["bicycle", "mAP"]].isna().all()
@@ -92,20 +97,22 @@ def test_means_over_other_classes_have_no_difference() -> None:
 @pytest.mark.parametrize(("dataset", "protocol"), [("M3FD", "paper"), ("FLIR", "retrain")])
 def test_another_data_set_or_protocol_does_not_compare_with_the_paper(dataset: str, protocol: str) -> None:
     about = replace(ABOUT, protocol=protocol)
-    found = table.table3([block(Row("DenseFuse", precision(0.7, 0.5, 0.5)), dataset=dataset, about=about)])
+    found = table.table3([block(MethodPrecision("DenseFuse", precision(0.7, 0.5, 0.5)), dataset=dataset, about=about)])
     assert set(found["origin"]) == {"measured"}
 
 
 @pytest.mark.parametrize("label", ["mAP", "AP50", "status", "method"])
 def test_a_class_called_like_a_column_is_refused(label: str) -> None:
     with pytest.raises(InputError, match=f"class '{label}' bears the name of a column"):
-        table.table3([block(Row("a", precision(0.5, classes=(label,))), classes=(label,))])
+        table.table3([block(MethodPrecision("a", precision(0.5, classes=(label,))), classes=(label,))])
 
 
 def test_marks_skip_sources_share_ties_and_stop_at_three() -> None:
     values = [("Infrared", 0.9), ("a", 0.5), ("b", 0.500001), ("c", 0.4), ("d", 0.3)]
-    rows = [Row(name, precision(value, None, 0.1), ranked=name != "Infrared") for name, value in values]
-    found = table.marks(table.table3([block(*rows, Row("e", None, status="no weights"))]))
+    rows = [MethodPrecision(name, precision(value, None, 0.1), ranked=name != "Infrared") for name, value in values]
+    made = table.table3([block(*rows, MethodPrecision("e", None, status="no weights"))])
+    assert table.compared_columns(made) == ["car", "person", "bicycle", "mAP"]
+    found = marks(made, table.compared_columns(made), 2)
     assert found["car"].tolist() == [0, 1, 1, 3, 0, 0]
     assert found["person"].tolist() == [0] * 6
     assert found.columns.tolist() == ["car", "person", "bicycle", "mAP"]
@@ -117,17 +124,20 @@ AWKWARD = r"50%_of $R&D #1 {~^\} é <b>"
 @pytest.fixture
 def latex() -> str:
     flir = block(
-        Row("Infrared", precision(0.9, 0.8, None), ranked=False),
-        Row(AWKWARD, precision(0.6, 0.5, None), (0.41, 0.62)),
-        Row("DenseFuse", precision(0.5, 0.4, None)),
-        Row("broken", None, status="no weights"),
-        Row("Retrained", precision(0.4, 0.3, None), notes=[tables.OTHER_WEIGHTS]),
+        MethodPrecision("Infrared", precision(0.9, 0.8, None), ranked=False),
+        MethodPrecision(AWKWARD, precision(0.6, 0.5, None), (0.41, 0.62)),
+        MethodPrecision("DenseFuse", precision(0.5, 0.4, None)),
+        MethodPrecision("broken", None, status="no weights"),
+        MethodPrecision("Retrained", precision(0.4, 0.3, None), notes=[tables.OTHER_WEIGHTS]),
         dataset="FLIR",
     )
     classes = ("A_class & more", "car")
     about = replace(ABOUT, weights=AWKWARD, protocol="retrain")
     other = block(
-        Row("DenseFuse", precision(0.1, 0.2, classes=classes)), dataset="Two_f & m", classes=classes, about=about
+        MethodPrecision("DenseFuse", precision(0.1, 0.2, classes=classes)),
+        dataset="Two_f & m",
+        classes=classes,
+        about=about,
     )
     return table.to_latex(table.table3([flir, other]), f"Title with {AWKWARD}")
 
@@ -180,7 +190,7 @@ def test_latex_compiles(latex: str, tmp_path: Path) -> None:
 
 
 def test_writing_gives_both_files(tmp_path: Path) -> None:
-    made = table.table3([block(Row("a", precision(0.5, None, 0.25), (0.1, 0.9)), dataset="FLIR")])
+    made = table.table3([block(MethodPrecision("a", precision(0.5, None, 0.25), (0.1, 0.9)), dataset="FLIR")])
     table.write(tmp_path, made, "Title")
     assert pd.read_csv(tmp_path / "table3.csv").loc[0, ["method", "car", "mAP_high"]].tolist() == ["a", 50, 90]
     assert (tmp_path / "table3.tex").read_text() == table.to_latex(made, "Title")

@@ -15,13 +15,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import metrics
 from benchmark import report
 from benchmark.datasets.base import Box, Pair
 from benchmark.engine import run_record as record
 from benchmark.report import gallery, plots, provenance, sheets
-from benchmark.tables import metric_table as tables
+from benchmark.tables import metric_table, ranking
 from metrics.errors import InputError
 
+IDS = list(metrics.PAPER)
+HEAD = "dataset,method,origin,EN,images,status"
 Make = Callable[[Path], record.Record]
 
 
@@ -31,6 +34,10 @@ def made(make_run: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_run(folder)
     report.write(folder)
     return folder
+
+
+def shown(folder: Path) -> tuple[sheets.SheetGroup, ...]:
+    return sheets.show_tables(sheets.read_tables(folder, record.read(folder)))
 
 
 @pytest.fixture
@@ -109,65 +116,69 @@ def test_scene_has_sources_methods_scores_and_places(made: Path) -> None:
     assert (image.format, image.size) == ("WEBP", (160, 120))
     assert "is not there" in scene["images"][-1]["missing"]
     scores = pd.read_csv(made / "cells/M3FD/Average/score/scores.csv", dtype={"image": str}, keep_default_na=False)
-    assert scene["images"][2]["scores"]["EN"] == f"{scores['EN'][0]:.4f}"
-    assert list(scene["images"][2]["scores"])[:3] == ["EN", "SF", "SD"]
-    assert scene["images"][0]["scores"]["SCD"] == "–"
+    assert scene["images"][2]["scores"]["EN ↑"] == f"{scores['EN'][0]:.4f}"
+    assert list(scene["images"][2]["scores"])[:3] == ["EN ↑", "SF ↑", "SD ↑"]
+    assert scene["images"][0]["scores"]["SCD ↑"] == "–"
 
 
 def test_table_repeats_the_csv(made: Path) -> None:
-    first, third = sheets.tables(made)
+    first, third = shown(made)
     assert (first.key, third.key) == ("table1", "table3")
     frame = pd.read_csv(made / "table1.csv")
-    marks = tables.marks(frame)
-    shown = [row for block in first.blocks for row in block.rows]
-    assert len(shown) == len(frame)
-    for row, (index, expected) in zip(shown, frame.iterrows(), strict=True):
-        for metric, number in zip(tables.IDS, row.numbers, strict=True):
+    marks = ranking.marks(frame, IDS, metric_table.DIGITS)
+    lines = [line for sheet in first.sheets for line in sheet.lines]
+    assert len(lines) == len(frame)
+    for line, (index, expected) in zip(lines, frame.iterrows(), strict=True):
+        assert list(line.numbers) == IDS
+        for metric, number in line.numbers.items():
             assert number.value == expected[metric] or (number.value is None and math.isnan(expected[metric]))
             assert number.place == marks.loc[index, metric]
-    broken = next(row for row in shown if row.method == "Broken")
+    broken = next(line for line in lines if line.label == "Broken")
     assert broken.reason == "ran out of <memory>"
-    assert {number.text for number in broken.numbers} == {"–"}
+    assert first.sheets[0].notes[broken.notes[0] - 1] == broken.reason
+    assert {number.text for number in broken.numbers.values()} == {"–"}
 
 
 def test_statistics_stand_beside_the_means(made: Path) -> None:
-    block = sheets.tables(made)[0].blocks[0]
+    sheet = shown(made)[0].sheets[0]
     statistics = pd.read_csv(made / "table1_statistics.csv").set_index(["dataset", "method", "metric"])
-    for row in block.rows:
-        for metric, number in zip(tables.IDS, row.numbers, strict=True):
-            if row.origin != "measured" or number.value is None:
+    for line in sheet.lines:
+        for metric, number in line.numbers.items():
+            if line.origin != "measured" or number.value is None:
                 assert not number.interval
                 continue
-            known = statistics.loc[("M3FD", row.method, metric)]
+            known = statistics.loc[("M3FD", line.label, metric)]
             assert number.interval == f"{known['low']:.3f}–{known['high']:.3f}"
             assert number.spread == f"{known['standard_deviation']:.3f}"
             assert number.tied == (bool(known["not_worse"]) and number.place != 1)
     # Two methods on three images: no test can tell them apart, so whichever is behind is tied.
-    assert any(number.tied for row in block.rows for number in row.numbers)
+    assert any(number.tied for line in sheet.lines for number in line.numbers.values())
 
 
 def test_table3_shows_interval_and_facts(made: Path) -> None:
-    block = sheets.tables(made)[1].blocks[0]
-    assert block.columns == ("car", "person", "mAP", "AP")
-    measured, paper, difference = block.rows
-    assert [number.text for number in measured.numbers] == ["61.50", "40.25", "50.88", "30.00"]
-    assert measured.numbers[2].interval == "48.1–53.2"
-    assert [number.text for number in difference.numbers][:2] == ["+1.50", "−0.75"]
-    assert paper.numbers[3].text == "–"
-    assert ("protocol", "paper") in block.facts
+    sheet = shown(made)[1].sheets[0]
+    assert sheet.parts == {"": ["car", "person", "mAP", "AP"]}
+    measured, paper, difference = sheet.lines
+    assert [number.text for number in measured.numbers.values()] == ["61.50", "40.25", "50.88", "30.00"]
+    assert measured.numbers["mAP"].interval == "48.1–53.2"
+    assert [difference.numbers[name].text for name in ("car", "person")] == ["+1.50", "−0.75"]
+    assert paper.numbers["AP"].text == "–"
+    assert ("protocol", "paper") in sheet.facts
 
 
 def test_equal_values_share_a_place() -> None:
-    assert sheets._places([3.0, 5.0, 5.0, None, 9.0, 1.0], [True, True, True, True, False, True]) == [3, 1, 1, 0, 0, 0]
+    values = pd.DataFrame({"EN": [3.0, 5.0, 5.0, np.nan, 9.0, 1.0], "ranked": [True] * 4 + [False, True]})
+    values = values.assign(dataset="M3FD", origin="measured")
+    assert ranking.marks(values, ["EN"], 4)["EN"].tolist() == [3, 1, 1, 0, 0, 0]
 
 
 def test_ranks_come_from_the_statistics(made: Path) -> None:
-    block = sheets.ranks(made)[0]
-    assert block.columns[-1] == "all"
-    assert [row.method for row in block.rows] == ["Average", "\"><script>alert(2)</script>'"]
-    for column in range(len(block.columns)):  # two methods: their average ranks add up to three
-        assert sum(row.numbers[column].value or 0 for row in block.rows) == pytest.approx(3)
-    assert "Wilcoxon" in block.foot
+    sheet = sheets.show_ranks(sheets.read_tables(made, record.read(made)))[0]
+    assert sheet.parts == {"": [*IDS, "all"]}
+    assert [line.label for line in sheet.lines] == ["Average", "\"><script>alert(2)</script>'"]
+    for name in (*IDS, "all"):  # two methods: their average ranks add up to three
+        assert sum(line.numbers[name].value or 0 for line in sheet.lines) == pytest.approx(3)
+    assert "Wilcoxon" in sheet.foot
 
 
 def test_budget_is_kept_by_fewer_and_smaller_scenes(run: Path) -> None:
@@ -224,8 +235,7 @@ def test_provenance_names_weights_code_and_failures(made: Path) -> None:
 
 
 def test_figures_are_embedded_and_wide_ones_reduced(made: Path) -> None:
-    shown = [attributes for tag, attributes in Page(made / report.FILE).tags if tag == "img" and attributes.get("src")]
-    wide, sheet = shown
+    sheet, wide = [attrs for tag, attrs in Page(made / report.FILE).tags if tag == "img" and attrs.get("src")]
     assert (wide["width"], wide["height"]) == ("1600", "8")
     assert (sheet["src"] or "").startswith("data:image/png;base64,")
     assert sheet["alt"] == "Detections: detections M3FD"
@@ -267,9 +277,13 @@ def test_options_out_of_range(made: Path, options: dict, message: str) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("table1.csv", "method,EN\nA,1\n", "no column 'dataset'"),
-        ("table1.csv", "dataset,method,origin,EN,status\nM,A,measured,high,done\n", "expected a number, got 'high'"),
-        ("table1.csv", "dataset,method,origin,EN,status\nM,A,measured,1,done,9\n", "line 2: more cells"),
+        ("table1.csv", "method,EN\nA,1\n", "no column dataset"),
+        (
+            "table1.csv",
+            "dataset,method,origin,EN,images,status\nM,A,measured,high,3,done\n",
+            "expected a number, got 'high'",
+        ),
+        ("table1.csv", "dataset,method,origin,EN,images,status\nM,A,measured,1,3,done,9\n", "line 2: more cells"),
         ("cells/M3FD/Average/score/scores.csv", "image,EN\n00001,1\n", "where a score was expected"),
     ],
 )
@@ -331,7 +345,7 @@ def test_spread_has_every_pair_once_and_evenly(count: int) -> None:
 
 def test_box_plot_is_tukeys() -> None:
     values = pd.Series([*np.linspace(1, 2, 60), 9.0], index=[f"i{index}" for index in range(61)])
-    drawn = plots.plot("EN", {"A": values, "B": pd.Series([np.nan], index=["i0"])})
+    drawn = plots.draw_box_plot("EN", {"A": values, "B": pd.Series([np.nan], index=["i0"])})
     box = drawn.boxes[0]
     assert [(dot.image, dot.outlier) for dot in box.dots] == [("i60", True)]
     first, median, third = np.quantile(values, (0.25, 0.5, 0.75))
@@ -347,7 +361,9 @@ def test_box_plot_is_tukeys() -> None:
 
 @pytest.mark.parametrize("values", [[], [5.0], [5.0, 5.0], [0.0], [1e-9, 2e-9], [-3.0, 1e6]])
 def test_axis_spans_whatever_there_is(values: list[float]) -> None:
-    drawn = plots.plot("EN", {"A": pd.Series(values, index=[str(index) for index in range(len(values))], dtype=float)})
+    drawn = plots.draw_box_plot(
+        "EN", {"A": pd.Series(values, index=[str(index) for index in range(len(values))], dtype=float)}
+    )
     places = [position for box in drawn.boxes for position in (box.low, box.high, box.mean)]
     assert all(plots.LEFT - 0.1 <= position <= plots.RIGHT + 0.1 for position in places)
     assert len({label for _, label in drawn.ticks}) == len(drawn.ticks) >= 2
