@@ -203,7 +203,7 @@ def _table_sheet(
     return Sheet(dataset, split_columns(columns), tuple(lines), facts, notes.texts)
 
 
-def _uncertainty(row: Mapping[str, Any], name: str, known: Mapping[str, Any] | None, digits: int) -> tuple[str, str]:
+def _uncertainty(row: Mapping[Any, Any], name: str, known: Mapping[Any, Any] | None, digits: int) -> tuple[str, str]:
     """Return the interval of a mean and the standard deviation over images, as texts."""
     if known:
         deviation = known["standard_deviation"]

@@ -74,7 +74,7 @@ def read_table(path: Path) -> pd.DataFrame:
     _require_keys(path, rows, ("dataset", "method", "origin"))
     table = _typed(path, columns, rows, numbers=set(columns) - _TEXTS)
     if "ranked" not in table:
-        table.insert(table.columns.get_loc("images"), "ranked", table["origin"] == MEASURED)
+        table.insert(columns.index("images"), "ranked", table["origin"] == MEASURED)
     table["ranked"] = table["ranked"].isin(["True", True])
     return table.assign(notes=table.get("notes", ""))
 

@@ -24,7 +24,6 @@ from benchmark.tables import metric_table, ranking
 from metrics.errors import InputError
 
 IDS = list(metrics.PAPER)
-HEAD = "dataset,method,origin,EN,images,status"
 Make = Callable[[Path], record.Record]
 
 
