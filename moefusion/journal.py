@@ -1,6 +1,7 @@
-"""What a training run tells while it runs: a CSV file, a progress bar and, where asked for, TensorBoard."""
+"""A training run's journal: a CSV file, a progress bar or lines of text and, where asked for, TensorBoard."""
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -8,41 +9,49 @@ from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from moefusion.files import appended, written
+from metrics.errors import InputError
+from metrics.files import append_text, write_bytes
 
-_LEADING = ("step", "epoch")
+_LEADING, _OTHERS = ("step", "epoch"), ("step", "epoch", "learning_rate", "gradient_norm", "seconds")
+_SHOWN = 4  # losses
+_PAUSE = 5.0  # seconds between two lines of text
 
 
 class Journal:
     """One row of values for each training step.
 
-    A run that goes on from an earlier step drops the rows after it, and what is no row, as one that was cut short.
+    A run that resumes at an earlier step drops the rows after it, and lines that are no rows, such as one cut short.
 
     Raises:
-        ValueError: TensorBoard is asked for and not installed.
+        InputError: TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, folder: Path, *, first_step: int, steps: int, progress: bool, tensorboard: bool) -> None:
+    def __init__(
+        self, folder: Path, *, first_step: int, steps: int, progress: bool, tensorboard: bool, bar: bool = True
+    ) -> None:
         """Open the journal.
 
         Args:
             folder: Gets train.csv, and tensorboard/ where that is asked for.
             first_step: How many steps are done already.
             steps: How many there will be.
-            progress: Show a progress bar.
+            progress: Print a line every few seconds where standard output is no terminal.
             tensorboard: Write TensorBoard's files as well.
+            bar: Show a progress bar where it is one.
         """
         self._writer = _tensorboard(folder / "tensorboard", first_step) if tensorboard else None
-        self._path, self._first_step, self._begun = folder / "train.csv", first_step, False
-        self._progress = Progress(
+        self._path, self._first_step, self._steps, self._begun = folder / "train.csv", first_step, steps, False
+        self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
-            disable=not progress,
         )
-        self._task = self._progress.add_task("", total=steps, completed=first_step, epoch="")
+        self._prints = progress and not self._bar.console.is_terminal
+        self._bar.disable = not bar or self._prints
+        self._task = self._bar.add_task("", total=steps, completed=first_step, epoch="")
+        self._opened = self._printed = time.monotonic()
 
     def write(self, values: Mapping[str, float]) -> None:
         """Add a row; the names, "step" and "epoch" first, must be the same at every step.
@@ -52,50 +61,61 @@ class Journal:
         """
         if not self._begun:
             text = "".join(map(_line, [list(values), *kept_rows(self._path, list(values), self._first_step)]))
-            written(self._path, lambda name: Path(name).write_text(text, encoding="utf-8", newline=""))
+            write_bytes(self._path, text.encode())
             self._begun = True
-        appended(self._path, _line(list(map(str, values.values()))))
-        self._progress.update(
+        append_text(self._path, _line(list(map(str, values.values()))))
+        self._bar.update(
             self._task, completed=values["step"], epoch=f"{values['epoch']:g}", description=_summary(values)
         )
+        if self._prints and (time.monotonic() - self._printed > _PAUSE or values["step"] == self._steps):
+            self._print(values)
         if self._writer is not None:
             for name, value in values.items():
                 if name not in _LEADING:
                     self._writer.add_scalar(name, value, values["step"])
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._bar.stop()
         if self._writer is not None:
             self._writer.close()
 
+    def _print(self, values: Mapping[str, float]) -> None:
+        self._printed = time.monotonic()
+        step, left = values["step"], self._steps - values["step"]
+        seconds = (self._printed - self._opened) / (step - self._first_step) * left
+        place = f"step {step:g} of {self._steps}, epoch {values['epoch']:g}, {seconds:.0f} s left"
+        print(f"{place}: {_summary(values)}".replace("\n", "; "), flush=True)
+
 
 def _summary(values: Mapping[str, float]) -> str:
-    """Return the losses, and below them the samples that each gate's experts got in this step, in percent."""
+    """Return the first losses, and below them the samples that each gate's experts got in this step, in percent."""
     gates: dict[str, list[str]] = {}
+    losses: list[str] = []
     for name, value in values.items():
         gate, expert, _ = name.partition("_expert_")
         if expert:
             gates.setdefault(gate, []).append(f"{100 * value:.0f}")
-    losses = " ".join(f"{name} {values[name]:.2f}" for name in ("total", "pixel", "gradient", "load"))
-    return "\n".join([losses, *(f"{gate} experts {'/'.join(shares)}%" for gate, shares in gates.items())])
+        elif name not in _OTHERS and len(losses) < _SHOWN:
+            losses.append(f"{name} {value:.2f}")
+    return "\n".join([" ".join(losses), *(f"{gate} experts {'/'.join(shares)}%" for gate, shares in gates.items())])
 
 
 def kept_rows(path: Path, names: Sequence[str], last_step: int) -> list[list[str]]:
     """Return a journal's rows up to a step, as texts.
 
-    What was made of the steps does not depend on them, so a damaged journal stops nobody: a line that is no row is
-    left out, and a journal of other columns has none.
+    A damaged journal stops no training, because the model does not depend on it: a line that is no row is left out,
+    and a journal of other columns has none.
 
     Args:
         path: A CSV file, which need not be there.
         names: Its columns, "step" first.
-        last_step: Rows of later steps come again, and are left out.
+        last_step: Rows of later steps are left out; the run takes these steps again.
     """
     if not path.is_file():
         return []
@@ -125,5 +145,5 @@ def _tensorboard(folder: Path, first_step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise ValueError("TrainingConfig.tensorboard needs the package tensorboard, which is not installed.") from error
+        raise InputError("tensorboard = true needs the package tensorboard, which is not installed") from error
     return SummaryWriter(str(folder), purge_step=first_step + 1)

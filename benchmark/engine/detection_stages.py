@@ -21,9 +21,8 @@ from benchmark.engine.run_record import Part
 from benchmark.tables import detection_rows as rows
 from benchmark.tables.detection_rows import FOUND, TRUTH
 from metrics.errors import InputError
-from metrics.files import digest, digest_all, require_there, require_unchanged, stamp_files
+from metrics.files import append_text, digest, digest_all, require_there, require_unchanged, stamp_files
 from metrics.images import size, write_bytes
-from moefusion.files import appended
 
 Progress = Callable[[int, int], None]
 FUSE_TRAINING = "fuse_training"
@@ -174,7 +173,7 @@ def detect(
         for done, one in enumerate(results, start=len(examples) - len(missing) + 1):
             require_unchanged(stamps[one.name])
             found[one.name] = one
-            appended(journal, _line(one))
+            append_text(journal, _line(one))
             progress(done, len(examples))
     coco.write_json(cell.folder / TRUTH, truth)
     boxes = coco.results((found[example.name] for example in examples), coco.image_ids(truth))

@@ -13,7 +13,8 @@ from benchmark.detection.detections import Detections
 from benchmark.engine import detection_stages as stage
 from metrics import images
 from metrics.errors import InputError
-from moefusion.files import appended, save_tensors, written
+from metrics.files import append_text, write_file
+from moefusion.checkpoint_file import save_tensors
 from moefusion.journal import Journal, kept_rows
 
 NAMES = ("step", "epoch", "total")
@@ -116,7 +117,7 @@ def test_what_was_found_comes_back(tmp_path: Path) -> None:
     none = Detections("none", np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
     path = tmp_path / "detections.jsonl"
     for one in (some, none):
-        appended(path, stage._line(one))
+        append_text(path, stage._line(one))
     for one, again in zip((some, none), stage._read(path, classes=2).values(), strict=True):
         assert one.name == again.name
         for ours, theirs in zip(
@@ -148,8 +149,8 @@ def journalled(path: Path) -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        lambda path: written(path, lambda name: Path(name).write_text("x")),
-        lambda path: appended(path, "x"),
+        lambda path: write_file(path, lambda name: name.write_text("x")),
+        lambda path: append_text(path, "x"),
         lambda path: save_tensors(path, {"a": torch.ones(1)}, {}),
         journalled,
     ],
@@ -166,7 +167,7 @@ def test_a_folder_in_place_of_a_file_is_named(write: Callable[[Path], None], tmp
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     said = r"cannot be written \(No space left on device\); make room or mend the folder, and run again\.$"
     with pytest.raises(InputError, match="/dev/full " + said):
-        appended(Path("/dev/full"), "x")
+        append_text(Path("/dev/full"), "x")
     with pytest.raises(InputError, match="a.safetensors " + said):
-        written(tmp_path / "a.safetensors", lambda name: Path("/dev/full").write_text("x"))
+        write_file(tmp_path / "a.safetensors", lambda name: Path("/dev/full").write_text("x"))
     assert list(tmp_path.iterdir()) == []

@@ -178,7 +178,7 @@ def test_on_a_gpu(tmp_path, device):
 
 def test_a_folder_with_a_checkpoint_is_not_overwritten(trained):
     _, folder = trained
-    with pytest.raises(ValueError, match="is there already. Pass resume=True"):
+    with pytest.raises(ValueError, match="is there already; pass resume=True"):
         run(samples(2), folder)
 
 
@@ -219,7 +219,7 @@ def test_a_checkpoint_of_a_step_that_cannot_be_is_refused(trained, tmp_path, cha
     with pytest.raises(ValueError, match="checkpoint.safetensors ") as refusal:
         run(samples(2), tmp_path, replace(QUICK, epochs=12), resume=True)
     assert "\n" not in str(refusal.value)
-    assert "emove it, and training begins anew" in str(refusal.value) or change == {"training": {}}
+    assert "remove it to train from scratch" in str(refusal.value)
     assert len(str(refusal.value)) < 500
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 

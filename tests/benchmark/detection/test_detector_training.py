@@ -18,7 +18,7 @@ from benchmark.detection.detectors import build
 from benchmark.detection.inference import detect
 from benchmark.detection.samples import Example, Target
 from benchmark.detection.settings import DetectionSettings
-from benchmark.detection.training import _changed, _learning_rate, load, train
+from benchmark.detection.training import _augment, _learning_rate, load, train
 from metrics import images
 from metrics.errors import InputError
 
@@ -172,7 +172,7 @@ def test_other_settings_are_refused(
     ("change", "said"),
     [
         *(
-            ({"step": step}, "its step, a whole number from 0 to 6, got .*; remove it to begin anew")
+            ({"step": step}, "its step, a whole number from 0 to 6, got .*; remove it to train from scratch")
             for step in (-1, 1.5, 2.0, True, float("inf"), "3", None, [3], 7, 10**400)
         ),
         ({"images": float("inf")}, "images inf, but this run has 5"),
@@ -218,7 +218,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(examples: list[Example], tmp_pa
     with torch.no_grad():
         model.roi_heads.box_predictor.cls_score.bias.fill_(torch.nan)
     with pytest.raises(
-        InputError, match=r"stopped at step 1 of 6: not all is finite: .*class nan.*lower learning_rate"
+        InputError, match=r"stopped at step 1 \(epoch 1\): not all is finite: .*class nan.*lower learning_rate"
     ):
         train(model, examples, CLASSES, tmp_path, SETTINGS, device="cpu")
     assert not list(tmp_path.glob("*.safetensors"))
@@ -237,14 +237,14 @@ def test_what_cannot_be_trained_on(examples: list[Example], tmp_path: Path) -> N
 
 
 def test_files_that_are_no_detector(whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="is no file; expected a checkpoint"):
         load(tmp_path / "model.safetensors")
     half = tmp_path / "half.safetensors"
     half.write_bytes((whole / "model.safetensors").read_bytes()[:5000])
     with pytest.raises(InputError, match="is damaged"):
         load(half)
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="is no detector"):
+    with pytest.raises(InputError, match="is no checkpoint of a detector"):
         load(tmp_path / "other.safetensors")
     record = {"format": 1, "settings": asdict(SETTINGS), "classes": ["a"], "origin": "", "images": 1}
     tensors = load_file(whole / "model.safetensors")  # of two classes
@@ -271,15 +271,15 @@ def test_mirrored_boxes_stay_on_their_objects() -> None:
     image = torch.zeros(3, 8, 10)
     image[:, 2:5, 1:4] = 1
     target = Target(boxes=torch.tensor([[1.0, 2.0, 4.0, 5.0]]), labels=torch.tensor([1]))
-    mirrored, found = _changed(image, target, replace(SETTINGS, flip=1.0, contrast=0.0))
+    mirrored, found = _augment(image, target, replace(SETTINGS, flip=1.0, contrast=0.0))
     assert found["boxes"].tolist() == [[6.0, 2.0, 9.0, 5.0]]
     assert mirrored[:, 2:5, 6:9].all()
     assert mirrored.sum() == image.sum()
     empty = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.int64))
-    assert _changed(image, empty, replace(SETTINGS, flip=1.0))[1]["boxes"].shape == (0, 4)
-    kept, same = _changed(image, target, replace(SETTINGS, flip=0.0, contrast=0.0))
+    assert _augment(image, empty, replace(SETTINGS, flip=1.0))[1]["boxes"].shape == (0, 4)
+    kept, same = _augment(image, target, replace(SETTINGS, flip=0.0, contrast=0.0))
     assert torch.equal(kept, image)
     assert same["boxes"].tolist() == target["boxes"].tolist()
-    changed = [_changed(image, target, replace(SETTINGS, flip=0.0, contrast=0.5))[0] for _ in range(20)]
+    changed = [_augment(image, target, replace(SETTINGS, flip=0.0, contrast=0.5))[0] for _ in range(20)]
     assert all(each.min() >= 0 and each.max() <= 1 for each in changed)
     assert len({round(each.mean().item(), 6) for each in changed}) > 10
