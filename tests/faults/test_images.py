@@ -190,7 +190,7 @@ def test_other_formats_by_a_image_s_name(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "other.png"
     Image.new("RGB", (40, 40)).save(path, kind)
     for read in (images.size, images.read):
-        with pytest.raises(InputError, match="is not an image that can be read"):
+        with pytest.raises(InputError, match="is not an image that can be read|is a (GIF|WEBP) image"):
             read(path)
 
 

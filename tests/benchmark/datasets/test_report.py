@@ -55,7 +55,7 @@ def test_of_what_cannot_be_decoded(m3fd: Path) -> None:
     noise.save(m3fd / "Ir" / "00002.png")
     whole = (m3fd / "Ir" / "00002.png").read_bytes()
     (m3fd / "Ir" / "00002.png").write_bytes(whole[: len(whole) // 2])
-    Image.new("RGBA", (40, 30)).save(m3fd / "Vis" / "00002.png")
+    Image.new("RGBA", (40, 30), (9, 9, 9, 254)).save(m3fd / "Vis" / "00002.png")
     datasets.load("m3fd", m3fd)  # headers are whole: only decoding tells
     report = datasets.check("m3fd", m3fd)
     assert list(report.problems) == ["unreadable file"]
