@@ -33,8 +33,8 @@ class Problem(NamedTuple):
     """Something in a data set's folder that a person has to mend.
 
     Attributes:
-        kind: `layout`, `list`, `missing partner`, `size`, `unreadable file`, `annotation`, `unknown class` or
-            `misnamed class`.
+        kind: `layout`, `list`, `missing partner`, `same file`, `size`, `unreadable file`, `missing annotation`,
+            `annotation`, `unknown class` or `misnamed class`.
         text: One line that names the file, what was expected and what was found.
     """
 

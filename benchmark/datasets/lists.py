@@ -17,7 +17,7 @@ _LONGEST = 1000  # characters; file systems take 255. Composing a long line of a
 
 @dataclass(frozen=True)
 class Lists:
-    """Two files with a pair's name a line, with or without the extension of its image.
+    """Two files with a pair's name a line, with or without the extension of its image, or the path of one.
 
     Attributes:
         train, test: The files; a part without a list is empty.
@@ -55,16 +55,16 @@ def own(train: Path, test: Path) -> Lists | None:
     return Lists(train, test, "the folder's own lists") if train.is_file() else None
 
 
-def read(lists: Lists, known: Collection[str], findings: Findings, *, suffix: str = "") -> Split:
+def read(lists: Lists, known: Collection[str], findings: Findings, *, suffixes: tuple[str, ...] = ()) -> Split:
     """Return the names in a training and a test list.
 
     Args:
         lists: The files.
         known: Names that have an image; listed names that have none are a problem.
         findings: Takes names that leave the folder, repeat, have no image, or are in both lists.
-        suffix: Ending of a name that is not part of it.
+        suffixes: Endings of a listed name that are not part of it.
     """
-    train, test = (_names(path, known, findings, suffix) if path else [] for path in (lists.train, lists.test))
+    train, test = (_names(path, known, findings, suffixes) if path else [] for path in (lists.train, lists.test))
     both = set(train) & set(test)
     for name in sorted(both):
         findings.problem("list", f"{name} is in both {lists.train} and {lists.test}; a pair is in one part.")
@@ -72,19 +72,24 @@ def read(lists: Lists, known: Collection[str], findings: Findings, *, suffix: st
     return train, [name for name in test if name not in both]
 
 
-def _names(path: Path, known: Collection[str], findings: Findings, suffix: str) -> list[str]:
+def _names(path: Path, known: Collection[str], findings: Findings, suffixes: tuple[str, ...]) -> list[str]:
     try:
         lines = content(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text file; expected a pair's name a line.") from None
     names: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
-        name = _name(line.strip()).removesuffix(suffix)
-        if not name:
+        listed = line.strip()
+        if not listed:
             continue
-        where, shown = f"{path}, line {number}", short(name)
+        # Many lists hold paths. The last part names the pair, and is only ever compared: no path of a list is opened.
+        name = _name(listed[max(listed.rfind("/"), listed.rfind("\\")) + 1 :])
+        name = next((name.removesuffix(suffix) for suffix in suffixes if name.endswith(suffix)), name)
+        where, shown = f"{path}, line {number}", short(name or listed)
         if not safe(name):
-            findings.problem("list", f"{where}: {shown!r} could leave the data set's folder; expected a plain name.")
+            findings.problem(
+                "list", f"{where}: {shown!r} is no pair's name; expected a name, or a path that ends in one."
+            )
         elif name in names:
             findings.problem("list", f"{where}: {shown} is already in line {names[name]}; a pair is listed once.")
         elif name not in known:

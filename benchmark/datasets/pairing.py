@@ -1,7 +1,7 @@
 """From folders of files to pairs: what every reader does once it knows where things lie."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +11,8 @@ from benchmark.datasets.findings import Findings
 from metrics import images
 from metrics.errors import InputError
 
+MISSING_ANNOTATION = "missing annotation"  # the kind of problem that Table 1, which needs no boxes, can do with
+TURNED = "images turned or mirrored, as their EXIF orientation says"
 _MOST = 16 << 20  # bytes of a list or an annotation file; the largest real list has 0.2 MB
 
 
@@ -29,7 +31,8 @@ class Annotations:
         folder: Where they lie, in words, for messages.
         files: File of each pair.
         parse: Reads one.
-        optional: A pair without a file is an image without objects, counted in the notes, not a problem.
+        optional: A pair without a file is an image without objects, counted in the notes, not a problem; unless no
+            pair of the part has one, or a file is there that is almost named so.
     """
 
     folder: str
@@ -60,18 +63,46 @@ def pairs(source: Source, names: Iterable[str], findings: Findings) -> tuple[Pai
         names: In the order wanted; each has an image in at least one band.
         findings: Takes every missing partner, size that differs, and annotation that cannot be used.
     """
+    names = list(names)
+    if source.annotations and _lacks_all(source.annotations, names):
+        folder = source.annotations.folder
+        findings.problem(
+            MISSING_ANNOTATION,
+            f"none of the images ({len(names):,}) has an annotation file in {folder}, from {names[0]} to {names[-1]}; "
+            f"found there: {_summary(source.annotations)}. Put the annotations there, or take the data set `folders`, which "
+            "reads images without boxes.",
+        )
+        source = Source(source.infrared, source.visible)
     read = (_pair(source, name, findings) for name in names)
     return tuple(pair for pair in read if pair)
 
 
-def files(folder: Path, suffix: str) -> dict[str, Path]:
-    """Return the files of a folder that end so, by name without that ending."""
-    found = (path for path in sorted(folder.iterdir()) if path.name.endswith(suffix))
-    return {
-        images.name_of(path).removesuffix(suffix.removesuffix(path.suffix)): path
-        for path in found
-        if not path.name.startswith(".")
-    }
+def _lacks_all(annotations: Annotations, names: Sequence[str]) -> bool:
+    """Return whether no image of a part has an annotation file, so that the folder rather than an image is wrong."""
+    least = 1 if annotations.optional else 2
+    return len(names) >= least and not any(name in annotations.files for name in names)
+
+
+def files(folder: Path, *suffixes: str) -> dict[str, Path]:
+    """Return the files of a folder that end so, in upper or lower case, by name without that ending.
+
+    Args:
+        folder: The folder.
+        suffixes: Endings such as `_PreviewData.xml`, the longest first.
+
+    Raises:
+        InputError: Two files have one name, as `1.xml` and `1.XML`.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        ending = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix.lower())), None)
+        if ending is None or path.name.startswith("."):
+            continue
+        name = images.name_of(path.with_name(path.name[: -len(ending)] + ".x"))
+        if name in found:
+            raise InputError(f"{folder} holds both {found[name].name} and {path.name}; keep one of them.")
+        found[name] = path
+    return found
 
 
 def content(path: Path) -> bytes:
@@ -107,6 +138,12 @@ def unlike_sizes(infrared: Path, size: tuple[int, int], visible: Path, other: tu
     )
 
 
+def _summary(annotations: Annotations, limit: int = 3) -> str:
+    """Return which annotation files there are, in words, for a message."""
+    there = [path.name for path in annotations.files.values()]
+    return ", ".join(there[:limit]) + f" and {len(there) - limit:,} more" * (len(there) > limit) or "no annotation file"
+
+
 def safe(name: str) -> bool:
     """Return whether a name from a data file stays in the folder that it is looked up in."""
     return bool(name) and ".." not in name and "/" not in name and "\\" not in name and "\0" not in name
@@ -122,10 +159,15 @@ def _pair(source: Source, name: str, findings: Findings) -> Pair | None:
         findings.problem("missing partner", f"{present} has no {band} partner in {' or '.join(folders)}.")
         return None
     try:
-        size, other = images.size(infrared), images.size(visible)
+        if _is_same(infrared, visible):
+            findings.problem("same file", f"{infrared} is both the infrared and the visible image of {name}.")
+            return None
+        headers = images.header(infrared), images.header(visible)
     except InputError as error:
         findings.problem("unreadable file", str(error))
         return None
+    findings.count(TURNED, sum(header.turned for header in headers))
+    size, other = (header.size for header in headers)
     if size != other:
         findings.problem("size", unlike_sizes(infrared, size, visible, other))
         return None
@@ -133,15 +175,24 @@ def _pair(source: Source, name: str, findings: Findings) -> Pair | None:
     return Pair(name, infrared, visible, boxes)
 
 
+def _is_same(infrared: Path, visible: Path) -> bool:
+    try:
+        return infrared.samefile(visible)
+    except OSError:
+        return False  # one of them is not there, which reading it says
+
+
 def _boxes(
     annotations: Annotations, name: str, image: Path, size: tuple[int, int], findings: Findings
 ) -> tuple[Box, ...]:
     path = annotations.files.get(name)
     if path is None:
-        if annotations.optional:
+        near = next((file.name for other, file in annotations.files.items() if name in other), None)
+        if annotations.optional and near is None:
             findings.count("images without an annotation file, taken as images without objects")
         else:
-            findings.problem("annotation", f"{image} has no annotation file in {annotations.folder}.")
+            instead = f"; {near} is there, which names another image" if near else ""
+            findings.problem(MISSING_ANNOTATION, f"{image} has no annotation file in {annotations.folder}{instead}.")
         return ()
     try:
         data = content(path)

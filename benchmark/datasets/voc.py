@@ -1,5 +1,7 @@
 """Pascal VOC annotation files."""
 
+import codecs
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -10,11 +12,32 @@ from benchmark.datasets.base import Box
 from benchmark.datasets.boxes import fitted
 from benchmark.datasets.findings import Findings, short
 
+_ENCODING = re.compile(rb"""(<\?xml[^>]{0,99}?)\s+encoding\s*=\s*["']([\w.-]{1,40})["']([^>]{0,99}\?>)""")
+_MULTIBYTE = (
+    "gb2312",
+    "gbk",
+    "gb18030",
+    "hz",
+    "big5",
+    "big5hkscs",
+    "cp950",
+    "shift_jis",
+    "cp932",
+    "euc_jp",
+    "euc_kr",
+    "cp949",
+)
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def boxes(
-    data: bytes, path: Path, size: tuple[int, int], findings: Findings, *, classes: Mapping[str, str | None]
+    data: bytes,
+    path: Path,
+    size: tuple[int, int],
+    findings: Findings,
+    *,
+    classes: Mapping[str, str | None],
+    first_pixel: int = 1,
 ) -> tuple[Box, ...]:
     """Return the boxes of an annotation file; VOC counts pixels from 1 and includes the last one.
 
@@ -24,25 +47,53 @@ def boxes(
         size: (width, height) of its image.
         findings: Takes what cannot be used.
         classes: Every name that may occur, and the class that it means; None leaves the box out with a count.
+        first_pixel: The number of the first pixel: 1, or 0 in data sets that depart from VOC.
 
     Reference: Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", IJCV 2010.
     """
     try:
-        root = fromstring(data)
+        root = fromstring(_unicode(data))
+    except UnicodeDecodeError as error:
+        findings.problem(
+            "annotation",
+            f"{path} declares the encoding {error.encoding}, but its byte {error.start} is not. Save it as UTF-8.",
+        )
+        return ()
     except (ParseError, ValueError, LookupError) as error:
         reason = short(" ".join(str(error).split()))
-        findings.problem("annotation", f"{path} cannot be read as XML ({reason}). Fetch it again.")
+        declared = _ENCODING.match(data)
+        advice = f"It declares the encoding {short(declared[2].decode())}; save it as UTF-8, or f" if declared else "F"
+        findings.problem("annotation", f"{path} cannot be read as XML ({reason}). {advice}etch it again.")
         return ()
     if root.tag != "annotation":
         findings.problem("annotation", f"{path} begins with <{short(root.tag)}>; expected <annotation> (Pascal VOC).")
         return ()
-    if _stated_size(root) not in (None, size):
+    stated = _stated_size(root)
+    if stated == size[::-1] != size:
+        findings.problem(
+            "annotation",
+            f"{path} states {stated[0]}x{stated[1]} but its image is {size[0]}x{size[1]}: the boxes are of the image "
+            "before it was turned. Annotate the turned image.",
+        )
+        return ()
+    if stated not in (None, size):
         findings.count("annotation files that state another size than their image has")
     read = (
-        _box(item, f"{path}, object {number}", size, findings, classes)
+        _box(item, f"{path}, object {number}", size, findings, classes, first_pixel)
         for number, item in enumerate(root.findall("object"), 1)
     )
     return tuple(box for box in read if box)
+
+
+def _unicode(data: bytes) -> bytes | str:
+    """Return XML as text where it declares an encoding that Python knows and the XML parser may not, such as gb2312."""
+    declared = _ENCODING.match(data)
+    if declared is None:
+        return data
+    name = declared[2].decode()
+    if codecs.lookup(name).name not in _MULTIBYTE:
+        return data
+    return (declared[1] + declared[3]).decode() + data[declared.end() :].decode(name)
 
 
 def _stated_size(root: Element) -> tuple[int, int] | None:
@@ -54,7 +105,12 @@ def _stated_size(root: Element) -> tuple[int, int] | None:
 
 
 def _box(
-    item: Element, where: str, size: tuple[int, int], findings: Findings, classes: Mapping[str, str | None]
+    item: Element,
+    where: str,
+    size: tuple[int, int],
+    findings: Findings,
+    classes: Mapping[str, str | None],
+    first_pixel: int,
 ) -> Box | None:
     name = (item.findtext("name") or "").strip()
     label = _class(name, where, findings, classes)
@@ -80,7 +136,8 @@ def _box(
         found = f"xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax {ymax:g}"
         findings.problem("annotation", f"{where}: {name} box is inverted ({found}).")
         return None
-    return fitted((xmin - 1, ymin - 1, xmax, ymax), label, difficult == "1", size, where, findings)
+    edges = (xmin - first_pixel, ymin - first_pixel, xmax - first_pixel + 1, ymax - first_pixel + 1)
+    return fitted(edges, label, difficult == "1", size, where, findings)
 
 
 def _class(name: str, where: str, findings: Findings, classes: Mapping[str, str | None]) -> str | None:

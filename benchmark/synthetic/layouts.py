@@ -24,9 +24,8 @@ from metrics.errors import InputError
 from metrics.images import ImageArray
 from metrics.opencv import cv2
 
-__all__ = ["LAYOUTS", "SETTINGS", "VERSION", "Scene", "record", "scene", "write"]
+__all__ = ["LAYOUTS", "SETTINGS", "Scene", "record", "scene", "write"]
 
-VERSION = 1  # of the generator: raised whenever the same settings would give other files
 SETTINGS = "synthetic.json"
 SMALLEST_SIDE, LARGEST_SIDE = 96, 2048  # at the largest a scene takes half a GiB; the largest real set has 1280x1024
 MOST_PAIRS = 100_000  # of a part; the largest real data set has 15,488 in all
@@ -42,12 +41,14 @@ class _Layout:
     Attributes:
         put: Writes one scene: folder, part, number in the whole set, scene, boxes.
         labels: The data set's name for each kind of object; others are in the images without a box.
+        version: Raised whenever the same settings would give other files.
         two_wheeler: The kind that the data set annotates.
         finish: Writes what lists the scenes: folder, names by part.
     """
 
     put: Callable[[Path, str, int, Scene, tuple[Box, ...]], str]
     labels: Mapping[str, str]
+    version: int = 1
     two_wheeler: TwoWheeler = "bicycle"
     finish: Callable[[Path, Mapping[str, list[str]]], None] = lambda folder, names: None
 
@@ -129,7 +130,7 @@ def _settings(layout: object, train: object, test: object, seed: object, size: o
         if not right:
             raise InputError(f"synthetic data set: {name} is {quoted(value)}; expected {expected}.")
     given = {name: list(value) if isinstance(value, tuple) else value for name, (value, *_) in checks.items()}
-    return {"generator": VERSION, **given}
+    return {"generator": LAYOUTS[given["layout"]].version, **given}
 
 
 def _whole(value: object, least: int, most: int) -> bool:
@@ -207,7 +208,7 @@ def _flir(folder: Path, part: str, number: int, rendered: Scene, boxes: tuple[Bo
     files = folder / "align" / "JPEGImages"
     _jpeg(files / f"{name}.jpeg", rendered.infrared)
     _jpeg(files / f"FLIR_{number + 1:05d}_RGB.jpg", rendered.visible)
-    _voc(folder / "align" / "Annotations" / f"{name}.xml", f"{name}.jpeg", rendered.infrared, boxes)
+    _voc(folder / "align" / "Annotations" / f"{name}.xml", f"{name}.jpeg", rendered.infrared, boxes, first_pixel=0)
     return name
 
 
@@ -257,14 +258,14 @@ LAYOUTS: Mapping[str, _Layout] = {
         two_wheeler="motorcycle",
         finish=_m3fd_lists,
     ),
-    "flir": _Layout(_flir, {label: label for label in ("car", "person", "bicycle")}, finish=_flir_lists),
+    "flir": _Layout(_flir, {label: label for label in ("car", "person", "bicycle")}, version=2, finish=_flir_lists),
     "llvip": _Layout(_llvip, {"person": "person"}),
     "msrs": _Layout(_msrs, {label: label for label in _MSRS_CLASSES}, finish=_msrs_classes),
 }
 
 
-def _voc(path: Path, filename: str, image: ImageArray, boxes: tuple[Box, ...]) -> None:
-    """Write boxes as Pascal VOC does: pixels counted from 1, the last one included."""
+def _voc(path: Path, filename: str, image: ImageArray, boxes: tuple[Box, ...], *, first_pixel: int = 1) -> None:
+    """Write boxes as Pascal VOC does, the last pixel included; `first_pixel` is 0 in FLIR and 1 elsewhere."""
     root = Xml.Element("annotation")
     Xml.SubElement(root, "filename").text = filename
     size = Xml.SubElement(root, "size")
@@ -279,8 +280,8 @@ def _voc(path: Path, filename: str, image: ImageArray, boxes: tuple[Box, ...]) -
         Xml.SubElement(item, "name").text = box.label
         Xml.SubElement(item, "difficult").text = "0"
         edges = Xml.SubElement(item, "bndbox")
-        for name, edge in (("xmin", box.x0 + 1), ("ymin", box.y0 + 1), ("xmax", box.x1), ("ymax", box.y1)):
-            Xml.SubElement(edges, name).text = str(int(edge))
+        for name, edge in (("xmin", box.x0), ("ymin", box.y0), ("xmax", box.x1 - 1), ("ymax", box.y1 - 1)):
+            Xml.SubElement(edges, name).text = str(int(edge) + first_pixel)
     Xml.indent(root)
     _bytes(path, Xml.tostring(root) + b"\n")
 

@@ -28,6 +28,9 @@ def read(
 ) -> Parts:
     """Return the pairs of the folder `align`; its validation part is the test part.
 
+    Unlike Pascal VOC, the annotations count pixels from 0: over the official 640x512 images xmin begins at 0 and xmax
+    ends at 639. A box from 212 on begins with the left edge of pixel 212, at x = 212.
+
     Args:
         root: Where `align` or its content lies.
         findings: Takes problems and notes; among these `dog` boxes and images without an annotation file.
@@ -46,11 +49,13 @@ def read(
         )
     found = images.index(folder / "JPEGImages")
     annotations = folder / "Annotations"
-    parse = partial(voc.boxes, classes=_SPELLINGS)
+    parse = partial(voc.boxes, classes=_SPELLINGS, first_pixel=0)
+    strays = [path for name, path in found.items() if not name.endswith((_INFRARED, _VISIBLE))]
+    findings.count("files of JPEGImages named neither ..._PreviewData nor ..._RGB, left out", len(strays))
     source = Source(
         _band(found, _INFRARED),
         _band(found, _VISIBLE),
-        Annotations(str(annotations), files(annotations, f"{_INFRARED}.xml"), parse, optional=True),
+        Annotations(str(annotations), files(annotations, f"{_INFRARED}.xml", ".xml"), parse, optional=True),
     )
     used = lists.given(train_list, test_list)
     used = used or lists.own(folder / "align_train.txt", folder / "align_validation.txt")
@@ -59,7 +64,7 @@ def read(
             f"{folder} holds no align_train.txt and align_validation.txt; found: {listing(folder)}. Add "
             "them, or give the options train_list and test_list."
         )
-    train, test = lists.read(used, source.names, findings, suffix=_INFRARED)
+    train, test = lists.read(used, source.names, findings, suffixes=(_INFRARED, _VISIBLE))
     return Parts(
         pairs(source, train, findings),
         pairs(source, test, findings),

@@ -13,9 +13,19 @@ from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
 from benchmark.datasets.record import Record
 from metrics import images
-from metrics.errors import InputError
+from metrics.errors import InputError, unknown
 
 CLASSES = ("People", "Car", "Bus", "Motorcycle", "Lamp", "Truck")
+# Class numbers in YOLO labels without classes.txt: TarDAL's own order, and that of DAMSDet and others.
+ORDERS = {"tardal": ("People", "Car", "Bus", "Lamp", "Motorcycle", "Truck"), "damsdet": CLASSES}
+_SPELLINGS = {
+    "person": "People",
+    "pedestrian": "People",
+    "light": "Lamp",
+    "moto": "Motorcycle",
+    "motorbike": "Motorcycle",
+    "trunk": "Truck",  # as DCEvo's labels have it
+}
 PAIRS, TEST = 4200, 300
 
 
@@ -25,6 +35,8 @@ def read(
     *,
     train_list: str | Path | None = None,
     test_list: str | Path | None = None,
+    class_order: str | None = None,
+    unlabelled: str = "error",
 ) -> Parts:
     """Return the pairs of a folder in MoE-Fusion's layout or in TarDAL's.
 
@@ -33,17 +45,27 @@ def read(
         findings: Takes problems and notes.
         train_list: File with a name a line; it comes before the folder's own lists.
         test_list: The same for the test part; a part without a list is then empty.
+        class_order: Of the numbers in TarDAL's layout, `tardal` or `damsdet`; it comes before `labels/classes.txt`,
+            without which it is TarDAL's.
+        unlabelled: What an image without a label file is in TarDAL's layout: an `error`, or `background`.
 
     Raises:
-        InputError: Neither layout is there.
+        InputError: Neither layout is there, or an option is unknown.
     """
+    if class_order is not None and class_order not in ORDERS:
+        raise unknown("order of M3FD's classes", class_order, tuple(ORDERS))
+    yolo.require_unlabelled(unlabelled)
     if all((root / name).is_dir() for name in ("Vis", "Ir", "Annotation")):
         layout = "Vis, Ir, Annotation (MoE-Fusion's layout)"
         source = Source(images.index(root / "Ir"), images.index(root / "Vis"), _voc(root / "Annotation"))
         own = root / "train.txt", root / "test.txt"
     elif all((root / name).is_dir() for name in ("vi", "ir", "labels")):
         layout = "vi, ir, labels, meta (TarDAL's layout)"
-        source = Source(images.index(root / "ir"), images.index(root / "vi"), _yolo(root / "labels", findings))
+        source = Source(
+            images.index(root / "ir"),
+            images.index(root / "vi"),
+            _yolo(root / "labels", class_order, unlabelled, findings),
+        )
         own = root / "meta" / "train.txt", root / "meta" / "val.txt"
     else:
         raise InputError(
@@ -86,9 +108,20 @@ def _voc(folder: Path) -> Annotations:
     return Annotations(str(folder), files(folder, ".xml"), parse)
 
 
-def _yolo(folder: Path, findings: Findings) -> Annotations:
-    parse = partial(yolo.boxes, classes=yolo.class_names(folder, CLASSES, findings))
-    return Annotations(str(folder), files(folder, ".txt"), parse)
+def _yolo(folder: Path, class_order: str | None, unlabelled: str, findings: Findings) -> Annotations:
+    if class_order is None:
+        classes = yolo.class_names(
+            [folder, folder.parent],
+            ORDERS["tardal"],
+            findings,
+            otherwise=" (TarDAL's order; the option class_order damsdet takes 3 Motorcycle, 4 Lamp)",
+            spellings=_SPELLINGS,
+        )
+    else:
+        classes = ORDERS[class_order]
+        order = ", ".join(f"{number} {label}" for number, label in enumerate(classes))
+        findings.note(f"class numbers read as {order} (option class_order {class_order})")
+    return yolo.annotations(folder, classes, unlabelled)
 
 
 CITATION = """@inproceedings{liu2022tardal,

@@ -4,18 +4,18 @@ Reference: Tang et al., "PIAFusion: A Progressive Infrared and Visible Image Fus
 Illumination Aware", Information Fusion 2022.
 """
 
-from functools import partial
 from pathlib import Path
 
 from benchmark.datasets import lists, yolo
 from benchmark.datasets.findings import Findings, Parts
-from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
+from benchmark.datasets.pairing import Annotations, Source, listing, pairs
 from benchmark.datasets.record import Record
 from metrics import images
 from metrics.errors import InputError, unknown
 
 CLASSES = ("person", "bicycle", "car")
-LABELS = ("fusion", "infrared", "visible")
+LABELS = ("fusion", "infrared", "visible", "authors")
+_AUTHORS_HINT = " The option labels authors reads the pairs of detection."
 
 
 def read(
@@ -25,32 +25,38 @@ def read(
     labels: str = "fusion",
     train_list: str | Path | None = None,
     test_list: str | Path | None = None,
+    unlabelled: str = "error",
 ) -> Parts:
-    """Return the pairs under `train` and `test`.
+    """Return the pairs under `train` and `test`, or the 80 that the authors annotated.
 
     A folder without `train` may part its test images by dev_train.txt and dev_test.txt.
 
     Args:
         root: The folder that holds `train`, `test` and `labels`.
         findings: Takes problems and notes.
-        labels: Which boxes: of objects seen in the infrared or the visible image, or in either (`fusion`).
+        labels: Which boxes: by others, of objects seen in the infrared or the visible image, or in either (`fusion`);
+            or the `authors`' own, with the 80 pairs of `detection`, all of them in the test part.
         train_list: File with a name a line; it comes before the folders.
         test_list: The same for the test part; a part without a list is then empty.
+        unlabelled: What an image without a label file is: an `error`, or `background`.
 
     Raises:
-        InputError: The folders are not there, or there are no such labels.
+        InputError: The folders are not there, or an option is unknown.
     """
     if labels not in LABELS:
         raise unknown("kind of MSRS labels", labels, LABELS)
+    yolo.require_unlabelled(unlabelled)
+    if labels == "authors":
+        return _authors(root, train_list, test_list, unlabelled, findings)
     sources = {
-        part: _source(root, part, labels, findings)
+        part: _source(root, part, labels, unlabelled, findings)
         for part in ("train", "test")
         if (root / part / "ir").is_dir() or (root / part / "vi").is_dir()
     }
     if not sources:
         raise InputError(
             f"{root} holds neither train/ir and train/vi nor test/ir and test/vi (MSRS's layout); "
-            f"found: {listing(root)}."
+            f"found: {listing(root)}.{_AUTHORS_HINT if (root / 'detection').is_dir() else ''}"
         )
     used = lists.given(train_list, test_list)
     if not used and "train" not in sources:
@@ -67,14 +73,41 @@ def read(
     return Parts(train, test, split, ", ".join(layout), CLASSES)
 
 
-def _source(root: Path, part: str, labels: str, findings: Findings) -> Source:
+def _authors(
+    root: Path, train_list: str | Path | None, test_list: str | Path | None, unlabelled: str, findings: Findings
+) -> Parts:
+    folder = root / "detection"
+    missing = [name for name in ("ir", "vi", "labels") if not (folder / name).is_dir()]
+    if missing:
+        there = listing(folder) if folder.is_dir() else f"{listing(root)} in {root}"
+        raise InputError(f"{folder} does not hold {', '.join(missing)}; expected ir, vi and labels; found: {there}.")
+    classes = yolo.class_names([folder / "labels", folder, root / "labels", root], CLASSES, findings)
+    annotations = yolo.annotations(folder / "labels", classes, unlabelled)
+    source = Source(images.index(folder / "ir"), images.index(folder / "vi"), annotations)
+    used = lists.given(train_list, test_list)
+    if used:
+        train, test = (pairs(source, names, findings) for names in lists.read(used, source.names, findings))
+    else:
+        train, test = (), pairs(source, source.names, findings)
+    labels = {label for pair in (*train, *test) for label in pair.labels}
+    if "bicycle" in labels and "car" not in labels:
+        findings.problem(
+            "annotation",
+            f"{folder / 'labels'} has boxes of class number 1, read as bicycle, and none of number 2, car: is 1 the "
+            "car there? Write the classes into classes.txt beside the labels, a line each, in the order of numbers.",
+        )
+    split = str(used) if used else "the authors' annotated pairs, all for the test"
+    return Parts(train, test, split, "detection/ir, detection/vi, detection/labels (the authors' boxes)", CLASSES)
+
+
+def _source(root: Path, part: str, labels: str, unlabelled: str, findings: Findings) -> Source:
     infrared, visible = images.index(root / part / "ir"), images.index(root / part / "vi")
     folder = root / "labels" / labels / part
     if not folder.is_dir():
         findings.note(f"no folder {folder.relative_to(root)}: {part} images without boxes")
         return Source(infrared, visible)
-    parse = partial(yolo.boxes, classes=yolo.class_names(root / "labels", CLASSES, findings))
-    return Source(infrared, visible, Annotations(str(folder), files(folder, ".txt"), parse))
+    classes = yolo.class_names([root / "labels", folder, folder.parent, root], CLASSES, findings)
+    return Source(infrared, visible, yolo.annotations(folder, classes, unlabelled))
 
 
 def _merged(sources: list[Source], findings: Findings) -> Source:

@@ -72,12 +72,27 @@ def test_folders_without_a_match(tmp_path: Path) -> None:
     assert found.problems == [f"{tmp_path} holds no pair of images that match by name."]
 
 
-@pytest.mark.parametrize("name", ["../00002", "/etc/00002", "a\\00002", "..", "a\0b", "Ir/00002"])
-def test_names_that_leave_the_folder(name: str, m3fd: Path) -> None:
+@pytest.mark.parametrize("name", ["..", "a\0b", "x/..", "Vis/", "a..b"])
+def test_what_is_no_name(name: str, m3fd: Path) -> None:
     text(m3fd / "test.txt", "00002", name)
     kind, line = problem("m3fd", m3fd)
     assert kind == "list"
-    assert f"test.txt, line 2: {name!r} could leave the data set's folder" in line
+    assert "test.txt, line 2: " in line
+    assert "is no pair's name; expected a name, or a path that ends in one" in line
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["./Vis/00002.png", "../00002", "/etc/00002", "D:\\data\\M3FD\\Vis\\00002.png", "Ir/00002", "../../etc/00002.xml"],
+)
+def test_a_path_in_a_list_only_names_a_pair(path: str, m3fd: Path) -> None:
+    """YOLO's lists hold paths; the last part is compared with the names of the folder, and nothing else is opened."""
+    text(m3fd / "test.txt", path)
+    if path.endswith(".xml"):
+        assert "00002.xml has neither an infrared nor a visible image" in problem("m3fd", m3fd)[1]
+        return
+    (pair,) = datasets.load("m3fd", m3fd).test
+    assert (pair.name, pair.visible) == ("00002", m3fd / "Vis" / "00002.png")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +122,7 @@ def test_a_long_line_is_quoted_in_part_and_at_once(line: str, m3fd: Path) -> Non
         found = datasets.scan("m3fd", m3fd)
     (listed,) = found.problems
     assert listed.startswith(f"{m3fd / 'test.txt'}, line 1: ")
-    assert "neither an infrared nor a visible" in listed or "could leave the data set's folder" in listed
+    assert "neither an infrared nor a visible" in listed or "is no pair's name" in listed
     assert len(listed) < len(str(m3fd)) + 600  # 80 characters, each of them an escape
 
 
@@ -193,7 +208,7 @@ def test_no_image(llvip: Path) -> None:
     (llvip / "visible" / "test" / "190001.jpg").write_text("<html>")
     kind, line = problem("llvip", llvip)
     assert kind == "unreadable file"
-    assert "190001.jpg is not an image" in line
+    assert "190001.jpg is a web page" in line
 
 
 def test_two_files_of_one_name(two_folders: Path) -> None:
@@ -211,7 +226,7 @@ def test_missing_annotation(name: str, request: pytest.FixtureRequest) -> None:
     }
     (root / files[name]).unlink()
     kind, line = problem(name, root)
-    assert kind == "annotation"
+    assert kind == "missing annotation"
     assert f"has no annotation file in {(root / files[name]).parent}." in line
 
 

@@ -35,7 +35,8 @@ def test_m3fd_in_tardals_layout(tardal: Path) -> None:
     assert dataset.split == "the folder's own lists: train from train.txt, test from val.txt"
     assert dataset.test[0].boxes == (Box(15, 12, 25, 18, "Car"),)
     assert dataset.notes == (
-        "no labels/classes.txt: class numbers read as 0 People, 1 Car, 2 Bus, 3 Motorcycle, 4 Lamp, 5 Truck",
+        "no labels/classes.txt: class numbers read as 0 People, 1 Car, 2 Bus, 3 Lamp, 4 Motorcycle, 5 Truck "
+        "(TarDAL's order; the option class_order damsdet takes 3 Motorcycle, 4 Lamp)",
     )
 
 
@@ -196,7 +197,7 @@ def test_registry() -> None:
     ("name", "option", "message"),
     [
         ("m3fd", {"labels": "fusion"}, "unknown option of the data set m3fd 'labels'; known: train_list, test_list"),
-        ("llvip", {"train_list": "x"}, "unknown option of the data set llvip 'train_list'; known: none"),
+        ("llvip", {"train_list": "x"}, "unknown option of the data set llvip 'train_list'; known: unlabelled"),
         ("msrs", {"labels": "both"}, "unknown kind of MSRS labels 'both'; known: fusion, infrared, visible"),
         ("tno", {"unmatched": "keep"}, "unknown way to treat unmatched images 'keep'; known: error, skip"),
         ("folders", {"infrared": "ir"}, "the options infrared and visible go together"),

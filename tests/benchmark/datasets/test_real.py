@@ -75,7 +75,11 @@ def test_a_published_list_can_be_given(shared: Path) -> None:
 
 def test_check_of_real_images(shared: Path) -> None:
     report = datasets.check("flir", shared / "data" / "FLIR_aligned")
-    assert (report.problems, report.notes) == ({}, ())
+    # The crops' boxes were carried over from the frames by their homography, and end at the crops' borders.
+    assert (report.problems, report.notes) == (
+        {},
+        ("boxes that reached up to one pixel outside their image, clipped: 25",),
+    )
     # only four pairs of the sample have the official size; the others are crops
     assert report.sizes["640x512"] == 4
     assert [sum(part.boxes.values()) for part in report.parts] == [411, 124]
