@@ -69,8 +69,8 @@ def pairs(source: Source, names: Iterable[str], findings: Findings) -> tuple[Pai
         findings.problem(
             MISSING_ANNOTATION,
             f"none of the images ({len(names):,}) has an annotation file in {folder}, from {names[0]} to {names[-1]}; "
-            f"found there: {_summary(source.annotations)}. Put the annotations there, or take the data set `folders`, which "
-            "reads images without boxes.",
+            f"found there: {_summary(source.annotations)}. Put the annotations there, or take the data set `folders`, "
+            "which reads images without boxes.",
         )
         source = Source(source.infrared, source.visible)
     read = (_pair(source, name, findings) for name in names)
