@@ -283,6 +283,21 @@ def name_of(path: Path) -> str:
     return unicodedata.normalize("NFC", path.stem)
 
 
+def files(folder: str | Path) -> list[Path]:
+    """Return the image files of a folder, sorted.
+
+    Raises:
+        InputError: The folder is missing, or holds no image.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; expected one with image files ({', '.join(SUFFIXES)}).")
+    found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
+    if not found:
+        raise InputError(f"{folder} holds no image files ({', '.join(SUFFIXES)}).")
+    return found
+
+
 def index(folder: str | Path) -> dict[str, Path]:
     """Return the image files of a folder by `name_of`, in sorted order.
 
@@ -290,17 +305,10 @@ def index(folder: str | Path) -> dict[str, Path]:
         InputError: The folder is missing, holds no image, holds two files of one name, or one of a name that
             cannot be used.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; expected one with image files ({', '.join(SUFFIXES)}).")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
+    for path in files(folder):
         name = name_of(path)
         if name in found:
             raise InputError(f"{folder} holds both {found[name].name} and {path.name}; keep one of them.")
         found[name] = path
-    if not found:
-        raise InputError(f"{folder} holds no image files ({', '.join(SUFFIXES)}).")
     return found

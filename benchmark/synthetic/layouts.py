@@ -130,7 +130,7 @@ def _settings(layout: object, train: object, test: object, seed: object, size: o
         if not right:
             raise InputError(f"synthetic data set: {name} is {quoted(value)}; expected {expected}.")
     given = {name: list(value) if isinstance(value, tuple) else value for name, (value, *_) in checks.items()}
-    return {"generator": LAYOUTS[given["layout"]].version, **given}
+    return {"generator": LAYOUTS[str(layout)].version, **given}
 
 
 def _whole(value: object, least: int, most: int) -> bool:
