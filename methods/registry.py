@@ -1,13 +1,9 @@
 """Methods by name: the built-in ones, installed packages' entry points, and classes in a file."""
 
-import hashlib
 import importlib
-import importlib.util
 import re
-import sys
 from collections.abc import Callable, Iterable
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +11,7 @@ from methods.base import Method
 from methods.record import Record
 from metrics.code import code_digest
 from metrics.errors import InputError, unknown
+from metrics.plugins import installed_names, load_installed, load_module, split_file_name
 
 OTHER = {
     "infrared": "methods.classical:Infrared",
@@ -54,8 +51,7 @@ def built_in() -> dict[str, str]:
 def names() -> tuple[str, ...]:
     """Return the names that `create` knows: built-in methods, then those of installed packages."""
     known = built_in()
-    installed = sorted({point.name for point in entry_points(group=ENTRY_POINTS)} - set(known))
-    return (*known, *installed)
+    return (*known, *(name for name in installed_names(ENTRY_POINTS) if name not in known))
 
 
 def records() -> dict[str, Record]:
@@ -91,19 +87,15 @@ def find(name: str) -> type[Method]:
     Raises:
         InputError: Nobody knows the name, or what it names is not a `Method`.
     """
-    path, colon, attribute = name.rpartition(":")
-    if colon and path.endswith(".py"):
-        return _class(name, _module(Path(path)), attribute)
+    if file := split_file_name(name):
+        return _class(name, load_module(file[0], "method"), file[1])
     if name in (known := built_in()):
         module, _, attribute = known[name].partition(":")
         return _class(name, importlib.import_module(module), attribute)
-    for point in entry_points(group=ENTRY_POINTS, name=name):
-        try:
-            found = point.load()
-        except Exception as error:
-            raise InputError(f"method {name!r} of {point.value} does not load: {_said(error)}") from error
-        return _checked(name, found)
-    raise unknown("method", name, (*names(), "path/to/file.py:Class"))
+    found = load_installed(ENTRY_POINTS, name, "method")
+    if found is None:
+        raise unknown("method", name, (*names(), "path/to/file.py:Class"))
+    return _checked(name, found)
 
 
 def create(name: str, *, variant: str | None = None, weights: str | Path | None = None, device: str = "auto") -> Method:
@@ -121,30 +113,6 @@ def create(name: str, *, variant: str | None = None, weights: str | Path | None 
     return find(name)(variant=variant, weights=None if weights is None else str(weights), device=device)
 
 
-def _module(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise InputError(f"{path} is not there; a method of your own is written path/to/file.py:Class")
-    # A name of its own for every path and content, so that two files called method.py do not stand for each other, nor
-    # a file for what it was before.
-    try:
-        known = hashlib.sha256(str(path.resolve()).encode() + b"\0" + path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})") from error
-    name = f"ivif_method_{known[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a script may end itself where it thinks it is run
-        del sys.modules[name]
-        raise InputError(f"{path} does not load: {_said(error)}") from error
-    return module
-
-
 def _class(name: str, module: ModuleType, attribute: str) -> type[Method]:
     if not hasattr(module, attribute):
         there = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Method)]
@@ -159,7 +127,3 @@ def _checked(name: str, found: object) -> type[Method]:
         raise InputError(f"{name} has the title {found.title!r}; expected a text")
     code_digest(found)
     return found
-
-
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -27,13 +27,15 @@ def score(
     convention: str = "tang2022",
     size: Annotated[str | None, tyro.conf.arg(metavar="WxH")] = None,
     metrics: str = "paper",
+    names: Annotated[tuple[str, str, str] | None, tyro.conf.arg(metavar="IR{} VIS{} FUSED{}")] = None,
+    ignore_extra: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
     """Score a folder of fused images by the metrics of a named program.
 
-    Files of the three folders belong together by their names without extension. Every fused image is scored;
-    mean and standard deviation over them are printed.
+    Files of the three folders belong together by their names without extension, or by one beginning or end that the
+    names of a folder have in common. Every fused image is scored; mean and standard deviation over them are printed.
 
     Args:
         infrared_dir: Folder of infrared images.
@@ -44,6 +46,9 @@ def score(
         size: Resize the grey images to this size before scoring, such as 640x480; without it images are scored
             at their own size. SF, AG and VIF depend on it.
         metrics: paper (its eight), all that the convention has, or ids such as EN,SSIM.
+        names: Patterns of the names in the three folders, such as "IR{}.png" "VIS{}.png" "Fuse{}.png"; {} stands for
+            what tells the scenes apart.
+        ignore_extra: Leave out fused images that have no sources, instead of refusing them.
         workers: Number of processes; without it one a core.
         csv: Write the values of every image to this file.
     """
@@ -62,15 +67,22 @@ def score(
             convention=convention,
             size=None if size is None else _parsed(size),
             metrics=metrics,
+            names=names or (),
+            ignore_extra=ignore_extra,
             workers=workers,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     console = Console()
     console.print(_table(frame, convention, f"{convention}, {size or 'native'} size, {len(frame)} images"))
-    unscored = frame.attrs["unscored"]
-    if unscored:
-        named = ", ".join(unscored[:5]) + (", ..." if len(unscored) > 5 else "")
-        console.print(f"sources without a fused image: {len(unscored)} ({named})", highlight=False, markup=False)
+    for left_out, listed in (
+        ("sources without a fused image", frame.attrs["unscored"]),
+        ("fused images without sources, left out", frame.attrs["extra"]),
+    ):
+        if listed:
+            named = ", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")
+            console.print(f"{left_out}: {len(listed)} ({named})", highlight=False, markup=False)
+    for remark in frame.attrs["remarks"]:
+        console.print(remark, highlight=False, markup=False, soft_wrap=True)
     if csv is not None:  # last: where it cannot be written, the means are on the screen
         write_bytes(csv, frame.to_csv(index=False).encode())
 

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from joblib import cpu_count, delayed
 
 from metrics.conventions import convention_of
 from metrics.errors import InputError
-from metrics.images import index
+from metrics.names import match_folders
 from metrics.opencv import cv2
 from metrics.registry import Selection, select
+from metrics.remarks import Remark, remarks_on, summarise
 from metrics.scoring import evaluate_files, require_size
 from metrics.workers import in_workers
 
@@ -26,19 +28,25 @@ def evaluate_folder(
     convention: str = "tang2022",
     size: tuple[int, int] | None = None,
     metrics: Selection = "paper",
+    names: Sequence[str] = (),
+    ignore_extra: bool = False,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Return the metrics of every fused image: one row an image, columns image and the ids of the metrics.
 
-    Files belong together by their names without extension. The fused folder decides what is scored: names of
-    sources without a fused image are in `frame.attrs["unscored"]`.
+    Files belong together by their names without extension, or by one pattern of names for each folder, see
+    `metrics.names.match_folders`. The fused folder decides what is scored: names of sources without a fused image are
+    in `frame.attrs["unscored"]`, those of fused images that were left out in `frame.attrs["extra"]`, and what should be
+    told about the files, a line each, in `frame.attrs["remarks"]`.
 
     Args:
         infrared_dir, visible_dir, fused_dir: Folders of image files.
         convention: A key of `metrics.CONVENTIONS`.
         size: (width, height) to score at, see `evaluate_files`; None is the files' own size.
         metrics: Which, as `metrics.select` takes it.
+        names: Patterns of the names in the three folders, such as ("IR{}.png", "VIS{}.png", "Fuse{}.png").
+        ignore_extra: Leave out fused images that have no sources, instead of refusing them.
         workers: Processes; None is one a core. The values do not depend on it.
         progress: Called with (images done, images in all) after each.
 
@@ -46,19 +54,34 @@ def evaluate_folder(
         InputError: A folder or file cannot be used, a fused image lacks a source, or an option is wrong.
     """
     _require_options(convention, size, workers)
-    infrared, visible, fused = index(infrared_dir), index(visible_dir), index(fused_dir)
+    folders = {"infrared": Path(infrared_dir), "visible": Path(visible_dir), "fused": Path(fused_dir)}
+    match = match_folders(folders, names, leader=None if ignore_extra else "fused")
+    infrared, visible, fused = match.files.values()
+    extra = sorted(fused.keys() - (infrared.keys() & visible.keys())) if ignore_extra else []
+    fused = {name: path for name, path in fused.items() if name not in extra}
+    if not fused:
+        raise InputError(f"no fused image in {fused_dir} has both its sources; rename them as their sources.")
     _require_sources(fused, infrared, infrared_dir, "infrared")
     _require_sources(fused, visible, visible_dir, "visible")
+    for name in fused:
+        if infrared[name].samefile(visible[name]):
+            raise InputError(
+                f"{infrared[name]} is both the infrared and the visible image of {name}; give two folders."
+            )
 
-    rows = []
+    rows: list[dict[str, Any]] = []
+    remarks: list[tuple[str, Remark]] = []
     triples = [(infrared[name], visible[name], path) for name, path in fused.items()]
-    scores = evaluate_triples(triples, convention=convention, size=size, metrics=metrics, workers=workers)
-    for name, values in zip(fused, scores, strict=True):
+    results = _in_processes(_evaluate_and_remark, triples, convention, size, metrics, workers)
+    for name, (values, found) in zip(fused, results, strict=True):
         rows.append({"image": name} | values)
+        remarks += [(name, remark) for remark in found]
         if progress:
             progress(len(rows), len(fused))
     frame = pd.DataFrame(rows)
     frame.attrs["unscored"] = sorted((infrared.keys() | visible.keys()) - fused.keys())
+    frame.attrs["extra"] = extra
+    frame.attrs["remarks"] = [match.remark] * bool(match.remark) + summarise(remarks)
     return frame
 
 
@@ -83,18 +106,26 @@ def evaluate_triples(
         InputError: A file cannot be used, or an option is wrong.
     """
     _require_options(convention, size, workers)
-    if not triples:
-        return iter(())
+    return _in_processes(evaluate_files, triples, convention, size, metrics, workers)
+
+
+def _in_processes(
+    score: Callable[..., Any],
+    triples: Sequence[tuple[Path, Path, Path]],
+    convention: str,
+    size: tuple[int, int] | None,
+    metrics: Selection,
+    workers: int | None,
+) -> Iterator[Any]:
+    """Return what a function like `evaluate_files` gives for each triple, in their order, as they get ready."""
     selection = metrics if isinstance(metrics, str) else tuple(metrics)
     select(selection, convention)
+    if not triples:
+        return iter(())
     processes = min(workers or cpu_count(), len(triples))
-    score = partial(
-        evaluate_files if processes == 1 else _evaluate_in_worker,
-        convention=convention,
-        size=size,
-        metrics=selection,
-    )
-    return in_workers((delayed(score)(*triple) for triple in triples), processes)
+    options = {"convention": convention, "size": size, "metrics": selection}
+    work = partial(score, **options) if processes == 1 else partial(_score_in_worker, score, **options)
+    return in_workers((delayed(work)(*triple) for triple in triples), processes)
 
 
 def _require_options(convention: str, size: tuple[int, int] | None, workers: int | None) -> None:
@@ -105,18 +136,26 @@ def _require_options(convention: str, size: tuple[int, int] | None, workers: int
         raise InputError(f"workers is {workers}; expected at least 1, or nothing for one a core.")
 
 
-def _evaluate_in_worker(
-    infrared: Path, visible: Path, fused: Path, *, convention: str, size: tuple[int, int] | None, metrics: Selection
-) -> dict[str, float]:
+def _score_in_worker(score: Callable[..., Any], *triple: Path, **options: Any) -> Any:
     cv2.setNumThreads(1)  # the processes already keep all cores busy
-    return evaluate_files(infrared, visible, fused, convention=convention, size=size, metrics=metrics)
+    return score(*triple, **options)
+
+
+def _evaluate_and_remark(
+    infrared: Path, visible: Path, fused: Path, **options: Any
+) -> tuple[dict[str, float], list[Remark]]:
+    values = evaluate_files(infrared, visible, fused, **options)
+    return values, remarks_on({"infrared": infrared, "visible": visible, "fused": fused})
 
 
 def _require_sources(fused: dict[str, Path], sources: dict[str, Path], folder: str | Path, band: str) -> None:
     lost = [path.name for name, path in fused.items() if name not in sources]
     if lost:
         more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        there = [path.name for name, path in sources.items() if name not in fused] or ["no other image"]
+        rest = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
         raise InputError(
             f"{len(lost)} of {len(fused)} fused images have no {band} image of the same name in {folder}: "
-            f"{', '.join(lost[:_NAMED])}{more}. Rename them as their sources, or check the folder."
+            f"{', '.join(lost[:_NAMED])}{more}; there is {', '.join(there[:_NAMED])}{rest}. Rename them as their "
+            "sources, or leave them out by --ignore-extra."
         )

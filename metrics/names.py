@@ -1,6 +1,5 @@
 """Which files of several folders belong together: by equal names, or by one pattern of names for each folder."""
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +38,9 @@ class Pattern:
             InputError: It has not exactly one `{}`, or names a folder.
         """
         if text.count("{}") != 1 or "/" in text or "\\" in text:
-            raise InputError(f"pattern {text!r}: expected a file's name with one {{}} for what changes, such as IR{{}}.png")
+            raise InputError(
+                f"pattern {text!r}: expected a file's name with one {{}} for what changes, such as IR{{}}.png"
+            )
         prefix, _, rest = text.partition("{}")
         suffix, dot, extension = rest.rpartition(".")
         if f"{dot}{extension.lower()}" in images.SUFFIXES:
@@ -78,9 +79,7 @@ class Match:
     remark: str = ""
 
 
-def match_folders(
-    folders: Mapping[str, Path], patterns: Sequence[str] = (), *, leader: str | None = None
-) -> Match:
+def match_folders(folders: Mapping[str, Path], patterns: Sequence[str] = (), *, leader: str | None = None) -> Match:
     """Return the files of folders by what identifies their scene.
 
     Equal names come first. Where no name is equal, the one pattern of each folder is looked for under which the names
@@ -144,7 +143,9 @@ def _match_one_folder(folders: Mapping[str, Path], leader: str | None) -> Match:
         Path(place).resolve() == Path(folder).resolve() for place in others.values()
     ):
         shared = " and ".join(folders)
-        raise InputError(f"{folder} is given twice among {shared}; say which file is which by patterns: {_advice(folders)}")
+        raise InputError(
+            f"{folder} is given twice among {shared}; say which file is which by patterns: {_advice(folders)}"
+        )
     indexes: dict[str, dict[str, Path]] = {"infrared": {}, "visible": {}}
     for path in images.files(folder):
         name = images.name_of(path)
@@ -159,7 +160,9 @@ def _match_one_folder(folders: Mapping[str, Path], leader: str | None) -> Match:
         indexes[roles[0]][name] = path
     for role, index in indexes.items():
         if not index:
-            raise InputError(f"{folder} is both folders, but none of its names says that it is {role}. {_advice(folders)}")
+            raise InputError(
+                f"{folder} is both folders, but none of its names says that it is {role}. {_advice(folders)}"
+            )
     indexes |= {role: images.index(place) for role, place in others.items()}
     return _match_indexes(indexes, folders, leader)
 
@@ -217,8 +220,8 @@ def find_patterns(names: Mapping[str, Sequence[str]], leader: str | None = None)
 
 def _candidates(names: Sequence[str]) -> list[Pattern]:
     """Return the patterns that fit all names of a folder and cut at the edges of words, the shortest first."""
-    prefix = os.path.commonprefix(list(names))
-    suffix = os.path.commonprefix([name[::-1] for name in names])[::-1]
+    prefix = _common_prefix(names)
+    suffix = _common_prefix([name[::-1] for name in names])[::-1]
     shortest = min(map(len, names))
     prefixes = [prefix[:end] for end in range(len(prefix) + 1) if all(_is_edge(name, end) for name in names)]
     suffixes = [
@@ -230,6 +233,12 @@ def _candidates(names: Sequence[str]) -> list[Pattern]:
     if all(re.search(r"\d[DN]$", name) for name in names):
         found.append(Pattern(suffix=_DAY_OR_NIGHT))
     return sorted(found, key=lambda pattern: pattern.length)
+
+
+def _common_prefix(names: Sequence[str]) -> str:
+    first, last = min(names), max(names)  # in alphabetical order all others lie between them
+    same = (number for number, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
+    return first[: next(same, min(len(first), len(last)))]
 
 
 def _is_edge(name: str, position: int) -> bool:
@@ -247,9 +256,7 @@ def _is_edge(name: str, position: int) -> bool:
 
 def _partners(names: Mapping[str, Sequence[str]], patterns: Mapping[str, Pattern]) -> dict[str, tuple[str, ...]]:
     """Return the partners of each name of the first role."""
-    by_identity = {
-        role: {pattern.identify(name): name for name in names[role]} for role, pattern in patterns.items()
-    }
+    by_identity = {role: {pattern.identify(name): name for name in names[role]} for role, pattern in patterns.items()}
     first, *others = by_identity.values()
     return {name: tuple(other.get(identity, "") for other in others) for identity, name in first.items()}
 

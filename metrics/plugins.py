@@ -9,6 +9,8 @@ from types import ModuleType
 
 from metrics.errors import InputError
 
+_ATTRIBUTE = {"method": "Class", "data set": "function"}  # what a file holds of each kind, for messages
+
 
 def split_file_name(name: str) -> tuple[Path, str] | None:
     """Return the file and the attribute of `path/to/file.py:Name`; None for any other name."""
@@ -28,7 +30,7 @@ def load_module(path: Path, kind: str) -> ModuleType:
         InputError: The file is missing, or it does not load.
     """
     if not path.is_file():
-        raise InputError(f"{path} is not there; a {kind} of your own is written path/to/file.py:Name")
+        raise InputError(f"{path} is not there; a {kind} of your own is written path/to/file.py:{_ATTRIBUTE[kind]}")
     try:
         identity = hashlib.sha256(str(path.resolve()).encode() + b"\0" + path.read_bytes()).hexdigest()
     except OSError as error:

@@ -13,6 +13,7 @@ from metrics.opencv import cv2
 from metrics.registry import METRICS, Selection, is_everything, select
 from metrics.sharing import sharing
 
+_SAME_PROPORTION = 0.01  # of width over height, between a resized image and its source
 LONGEST_SIDE = 8192  # pixels of a size to score at; larger ones are slips of the finger that cost all memory
 
 
@@ -93,12 +94,23 @@ def evaluate_files(
     elif fused.shape != visible.shape:
         raise InputError(
             f"{paths[2]} is {_size(fused)} but its sources are {_size(visible)}; a fused image keeps its sources' "
-            "size. Re-run the method, or score resized images: --size WxH."
+            f"size. {_size_advice(fused, visible)}"
         )
     try:
         return evaluate(infrared, visible, fused, convention=convention, metrics=metrics)
     except InputError as error:
         raise InputError(f"{paths[2]}: {error}") from None
+
+
+def _size_advice(fused: ImageArray, source: ImageArray) -> str:
+    """Return what to do about a fused image of another size, which depends on whether it was resized or cropped."""
+    proportion = fused.shape[1] * source.shape[0] / (fused.shape[0] * source.shape[1])
+    kept = abs(proportion - 1) < _SAME_PROPORTION
+    likely = "It may have been resized" if kept else "Its proportions differ, as after cropping"
+    return (
+        f"{likely}. Fuse again at the sources' size; where the method resized, --size WxH scores all three at one "
+        "size; where it cropped, --size would compare shifted images: cut the sources alike instead."
+    )
 
 
 def require_size(size: tuple[int, int]) -> None:

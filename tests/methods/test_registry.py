@@ -11,6 +11,7 @@ import pytest
 import methods
 from methods import registry
 from methods.classical import Average
+from metrics import plugins
 from metrics.errors import InputError
 
 OWN = """
@@ -110,9 +111,7 @@ def test_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint("theirs", "methods.classical:Average", registry.ENTRY_POINTS),
         EntryPoint("gone", "no_such_package:Method", registry.ENTRY_POINTS),
     ]
-    monkeypatch.setattr(
-        registry, "entry_points", lambda group, name=None: [p for p in points if name in (None, p.name)]
-    )
+    monkeypatch.setattr(plugins, "entry_points", lambda group, name=None: [p for p in points if name in (None, p.name)])
     assert methods.names()[-2:] == ("gone", "theirs")
     assert isinstance(methods.create("theirs"), Average)
     with pytest.raises(InputError, match="'gone' of no_such_package:Method does not load: ModuleNotFoundError"):

@@ -1,0 +1,62 @@
+"""What is odd about image files whose scores are right all the same, and should be told once."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from metrics import images
+
+TURNED = "turned or mirrored, as the EXIF orientation says"
+PAGES = "TIFF files of several pages, of which the first is taken"
+BLACK = "almost black (no level above 1): were levels from 0 to 1 saved as 8 bits?"
+_LEAST_BLACK = 1  # the highest level of an image that held 0-1
+_NAMED = 3
+
+Remark = tuple[str, str]  # of which image, and what
+
+
+def remarks_on(files: Mapping[str, Path]) -> list[Remark]:
+    """Return what is odd about the files of one scene, as (role, remark).
+
+    Args:
+        files: By role: "infrared", "visible", and "fused" where there is one.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    found: list[Remark] = []
+    pixels = {}
+    for role, path in files.items():
+        header = images.header(path)
+        found += [(role, TURNED)] * header.turned + [(role, PAGES)] * (header.pages > 1)
+        pixels[role] = images.read(path)
+        if pixels[role].max(initial=0) <= _LEAST_BLACK:
+            found.append((role, BLACK))
+    roles = list(files)
+    for number, role in enumerate(roles):
+        for other in roles[:number]:
+            if np.array_equal(images.grey(pixels[role]), images.grey(pixels[other])):
+                found.append((role, f"equal to the {other} image, level by level"))
+    return found
+
+
+def summarise(remarks: Iterable[tuple[str, Remark]]) -> list[str]:
+    """Return remarks on many scenes, a line for each kind, with the number of images and the first names.
+
+    Args:
+        remarks: (name, remark) of each image.
+
+    Examples:
+        >>> summarise([("1", ("fused", "equal to the visible image, level by level"))])
+        ['fused: 1 image equal to the visible image, level by level (1)']
+    """
+    names: dict[Remark, list[str]] = {}
+    for name, remark in remarks:
+        names.setdefault(remark, []).append(name)
+    lines = []
+    for (role, what), listed in names.items():
+        shown = ", ".join(listed[:_NAMED]) + ", ..." * (len(listed) > _NAMED)
+        noun = "" if what == PAGES else f" image{'s' * (len(listed) > 1)}"
+        lines.append(f"{role}: {len(listed):,}{noun} {what} ({shown})")
+    return lines
