@@ -70,6 +70,8 @@ CONVENTIONS: dict[str, Convention] = {
             "metric_python", "Metric_Python (Metric.py, Nabf.py, ssim.py), a port that many repositories carry", grey
         ),
         Convention("kumar2013", "Shreyamsha Kumar's N_abf as published in 2013, MATLAB", grey),
+        # Its programs are those of Z. Liu et al., TPAMI 2012, with the visible image as the first source.
+        Convention("mefb", "xingchenzhang/MEFB, MATLAB", grey),
         Convention("han2013", "VIFF_Public.m of Han, Cai, Cao, Xu, 2013, MATLAB", grey),
     )
 }

@@ -15,7 +15,7 @@ from metrics.opencv import cv2
 from metrics.sharing import computed_once
 
 Maps = NDArray[np.float64]
-Border = Literal["valid", "replicate"]
+Border = Literal["valid", "replicate", "zero"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Window:
         taps: Its width, odd.
         sigma: Of a Gaussian, in pixels; None makes all weights equal.
         border: "valid" returns only positions where the whole window lies in the image, `taps` - 1 fewer a side;
-            "replicate" repeats the image's border and returns all.
+            "replicate" repeats the image's border, "zero" puts zeros around it, and both return all.
     """
 
     taps: int
@@ -42,15 +42,16 @@ class Window:
 
     def average(self, image: Maps) -> Maps:
         """Return the weighted mean of an image in each window."""
+        outside = cv2.BORDER_CONSTANT if self.border == "zero" else cv2.BORDER_REPLICATE
         if self.sigma is None:
             # Sums of whole numbers are exact this way, so that a window of equal levels has no variance at all.
             size = (self.taps, self.taps)
-            means = cv2.boxFilter(image, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_REPLICATE)
+            means = cv2.boxFilter(image, cv2.CV_64F, size, normalize=False, borderType=outside)
             means = means / self.taps**2
         else:
-            means = cv2.sepFilter2D(image, cv2.CV_64F, self.weights, self.weights, borderType=cv2.BORDER_REPLICATE)
+            means = cv2.sepFilter2D(image, cv2.CV_64F, self.weights, self.weights, borderType=outside)
         margin = self.taps // 2
-        kept = slice(None) if self.border == "replicate" else slice(margin, -margin)
+        kept = slice(margin, -margin) if self.border == "valid" else slice(None)
         return np.asarray(means[kept, kept], np.float64)
 
 

@@ -86,7 +86,7 @@ METRICS = (
         "perception",
         "(F1 + 0.15 F3 + F4)/2.15, Fs = Σ log(1 + g²σ²S/(σ²v + 325)) / Σ log(1 + σ²S/325), S of the smaller g",
         "Han, Cai, Cao, Xu, Information Fusion 2013",
-        {"han2013": rule("about 0.2 to 2.2")},
+        {"mefb": rule("about 0.2 to 2.2", ties="infrared"), "han2013": rule("about 0.2 to 2.2")},
         smallest=SMALLEST,
         symmetric=False,
     ),

@@ -44,6 +44,14 @@ RANGES: dict[str | tuple[str, str], tuple[float, float]] = {
     "VIFF": (0, INFINITE),
     "CE": (-INFINITE, INFINITE),
     "EI": (0, INFINITE),
+    "Q_cb": (0, 1),
+    "Q_cv": (0, INFINITE),
+    "NMI": (0, 2),
+    "Q_ncie": (0.8, 1),
+    "Q_y": (-1, 1 + 1e-9),
+    "Q_c": (-1, 1 + 1e-9),
+    "Q_w": (-1, 1),
+    "Q_p": (-1, 1),
 }
 
 
