@@ -259,9 +259,9 @@ class Demo:
 
 @dataclass
 class List:
-    """Say what there is: methods, metrics, datasets or experiments."""
+    """Say what there is: methods, metrics, datasets, splits or experiments."""
 
-    what: Positional[Literal["methods", "metrics", "datasets", "experiments"]]
+    what: Positional[Literal["methods", "metrics", "datasets", "splits", "experiments"]]
 
     def __call__(self, console: Console) -> int:
         """Print it; return the exit status."""
@@ -269,6 +269,7 @@ class List:
             "methods": _methods,
             "metrics": _metrics,
             "datasets": _datasets,
+            "splits": _splits,
             "experiments": _experiments,
         }
         console.print(listing[self.what]())
@@ -287,6 +288,9 @@ class Check:
 
     options: Annotated[dict[str, str], arg(metavar="NAME VALUE ...")] = field(default_factory=dict)
     """Options of its reader, such as `test_list my_test.txt`."""
+
+    names: Annotated[tuple[str, str] | None, arg(metavar="IR{} VIS{}")] = None
+    """Patterns of the names in two folders, such as "IR{}.png" "VIS{}.png"."""
 
     workers: int | None = None
     """Processes that decode; one a core when not given."""
@@ -309,7 +313,7 @@ class Check:
                 self.root,
                 jobs=self.workers,
                 progress=lambda done, of: progress.update(task, completed=done, total=of),
-                **self.options,
+                **(self.options | ({"names": self.names} if self.names else {})),
             )
         console.print(datasets.render(report, self.show))
         return 2 if report.problems else 0
@@ -507,10 +511,26 @@ def _metrics() -> Table:
 def _datasets() -> Table:
     from benchmark import datasets
 
-    table = Table("data set", "title", "folder below --data-root", "what it is")
+    table = Table("data set", "title", "folder below --data-root", "what it is", "home page and terms of use")
     for name in datasets.names():
-        known = datasets.record(name)
-        table.add_row(name, known.title, known.folder, known.about)
+        try:
+            known = datasets.record(name)
+        except InputError as error:  # of an installed package that does not load
+            table.add_row(name, "", "", escape(str(error)), "")
+            continue
+        terms = "\n".join(filter(None, (known.home_page, known.licence)))
+        table.add_row(name, known.title, known.folder, escape(known.about), escape(terms))
+    table.caption = "and path/to/file.py:function for one of your own"
+    return table
+
+
+def _splits() -> Table:
+    from benchmark.datasets.splits import SPLITS
+
+    table = Table("data set", "split", "train", "test", "whose")
+    for split in SPLITS:
+        table.add_row(split.dataset, split.name, f"{split.train:,}", f"{split.test:,}", split.source)
+    table.caption = 'chosen by options = {split = "NAME"} in an experiment, or --options split NAME of check'
     return table
 
 

@@ -11,18 +11,21 @@ from methods.base import Method
 from metrics import images
 from metrics.errors import InputError
 from metrics.images import ImageArray
+from metrics.names import Pattern, difference, find_file, index_by
 
 
 class Folder(Method):
     """Reads each fused image from a folder, by the pair's name.
 
     `weights` is the folder. It may hold `{dataset}`, which becomes the data set's name, so that one method's
-    images for several data sets can lie side by side.
+    images for several data sets can lie side by side. It may end in a pattern of the names, such as `fused/Fuse{}.png`;
+    without one, a beginning or end that all names have in common is passed over.
     """
 
     def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
         super().__init__(variant=variant, weights=weights, device=device)
-        self._index = functools.cache(images.index)
+        self._index = functools.cache(_index)
+        self._used: dict[Path, str] = {}
         if weights is None:
             raise InputError("method 'folder' needs the folder of fused images; write it as folder:PATH")
 
@@ -55,11 +58,22 @@ class Folder(Method):
         return {}
 
     def _path(self, dataset: str, name: str) -> Path:
-        folder = Path(str(self.weights).replace("{dataset}", dataset))
-        found = self._index(folder)
-        if name not in found:
+        place = Path(str(self.weights).replace("{dataset}", dataset))
+        index = self._index(place)
+        path = index.get(name) if "{}" in place.name else find_file(index, name)
+        if path is None:
             raise InputError(
-                f"{folder} has no image named {name} (of {len(found)} there); "
-                "fused images are matched by name without extension."
+                f"{place} has no image named {name} (of {len(index)} there, such as {next(iter(index))})"
+                f"{difference([name], index)}; fused images are matched by name without extension, or by a pattern: "
+                "folder:PATH/Fuse{}.png."
             )
-        return found[name]
+        if self._used.setdefault(path, name) != name:
+            raise InputError(
+                f"{path} would be the image of {self._used[path]} and of {name}; give a pattern of the names."
+            )
+        return path
+
+
+def _index(place: Path) -> dict[str, Path]:
+    """Return the images of a folder by name, or those that fit a pattern, `folder/Fuse{}.png`, by what is in its {}."""
+    return index_by(place.parent, Pattern.parse(place.name)) if "{}" in place.name else images.index(place)

@@ -218,17 +218,39 @@ def find_patterns(names: Mapping[str, Sequence[str]], leader: str | None = None)
     return [chosen for number, _, chosen in solutions if number == solutions[0][0]]
 
 
+def find_file(index: Mapping[str, Path], name: str) -> Path | None:
+    """Return the file of a scene in an index by name, or by the one beginning or end that all its names have in common.
+
+    Args:
+        index: Files of one folder, as `images.index` returns them.
+        name: Of the scene.
+
+    Raises:
+        InputError: Several files could be meant.
+    """
+    wanted = {name, name[:-1]} if re.search(r"\d[DN]$", name) else {name}
+    if name in index:
+        return index[name]
+    found = {
+        index[stem]: pattern
+        for pattern in reversed(_candidates(list(index)))
+        for stem in index
+        if pattern.identify(stem) in wanted
+    }
+    if len(found) > 1:
+        meant = ", ".join(f"{path.name} by {pattern}" for path, pattern in found.items())
+        raise InputError(f"{name} could be {meant}; give a pattern of the names.")
+    return next(iter(found), None)
+
+
 def _candidates(names: Sequence[str]) -> list[Pattern]:
     """Return the patterns that fit all names of a folder and cut at the edges of words, the shortest first."""
     prefix = _common_prefix(names)
     suffix = _common_prefix([name[::-1] for name in names])[::-1]
     shortest = min(map(len, names))
-    prefixes = [prefix[:end] for end in range(len(prefix) + 1) if all(_is_edge(name, end) for name in names)]
-    suffixes = [
-        suffix[start:]
-        for start in range(len(suffix) + 1)
-        if all(_is_edge(name, len(name) - len(suffix) + start) for name in names)
-    ]
+    prefixes = [prefix[:end] for end in range(len(prefix) + 1) if all(_can_begin(name, end) for name in names)]
+    ends = range(len(suffix) + 1)
+    suffixes = [suffix[start:] for start in ends if all(_can_end(name, len(suffix) - start) for name in names)]
     found = [Pattern(start, end) for start in prefixes for end in suffixes if len(start) + len(end) < shortest]
     if all(re.search(r"\d[DN]$", name) for name in names):
         found.append(Pattern(suffix=_DAY_OR_NIGHT))
@@ -239,6 +261,17 @@ def _common_prefix(names: Sequence[str]) -> str:
     first, last = min(names), max(names)  # in alphabetical order all others lie between them
     same = (number for number, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
     return first[: next(same, min(len(first), len(last)))]
+
+
+def _can_begin(name: str, length: int) -> bool:
+    """Return whether a prefix can be so long: what is left begins with a letter or a number of its own."""
+    return length == 0 or (length < len(name) and name[length].isalnum() and _is_edge(name, length))
+
+
+def _can_end(name: str, length: int) -> bool:
+    """Return whether a suffix can be so long."""
+    cut = len(name) - length
+    return length == 0 or (cut > 0 and name[cut - 1].isalnum() and _is_edge(name, cut))
 
 
 def _is_edge(name: str, position: int) -> bool:

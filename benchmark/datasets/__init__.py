@@ -4,7 +4,7 @@ Nothing is fetched; every reader takes the folder that a person downloaded.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from joblib import cpu_count
@@ -40,7 +40,7 @@ __all__ = [
 _LONGEST = 4096  # characters of an option's value: the longest path that Linux takes
 
 
-def scan(name: str, root: str | Path, /, **options: str | Path) -> Scan:
+def scan(name: str, root: str | Path, /, **options: str | Path | Sequence[str]) -> Scan:
     """Return a data set as far as it can be read, and every problem of its folder.
 
     Args:
@@ -56,7 +56,8 @@ def scan(name: str, root: str | Path, /, **options: str | Path) -> Scan:
         if option not in known.options:
             raise unknown(f"option of the data set {name}", short(option), known.options or ("none",))
         value = options[option]
-        if not isinstance(value, str | Path | None) or "\0" in str(value) or len(str(value)) > _LONGEST:
+        texts = value if option == "names" and isinstance(value, list | tuple) else [value]
+        if any(not isinstance(one, str | Path | None) or "\0" in str(one) or len(str(one)) > _LONGEST for one in texts):
             raise InputError(
                 f"option {option} of the data set {name} is {quoted(value)}; expected a text, of {_LONGEST:,} "
                 "characters at most."
@@ -85,7 +86,7 @@ def scan(name: str, root: str | Path, /, **options: str | Path) -> Scan:
     return Scan(dataset, tuple(findings.problems), parts.layout, findings.annotation_hash, findings.more)
 
 
-def _read(known: Record, root: Path, findings: Findings, options: Mapping[str, str | Path]) -> Parts:
+def _read(known: Record, root: Path, findings: Findings, options: Mapping[str, str | Path | Sequence[str]]) -> Parts:
     """Return what a reader makes of a folder; a user's reader may raise or return anything."""
     try:
         parts = known.read(root, findings, **options)
@@ -117,7 +118,7 @@ def _check_names(parts: Parts, root: Path, findings: Findings) -> None:
         findings.problem("list", f"{twice} is in both the train and the test part of {root}; a pair is in one.")
 
 
-def load(name: str, root: str | Path, /, **options: str | Path) -> Dataset:
+def load(name: str, root: str | Path, /, **options: str | Path | Sequence[str]) -> Dataset:
     """Return a data set whose folder has no problem.
 
     Args:
@@ -143,7 +144,7 @@ def check(
     *,
     jobs: int | None = 1,
     progress: Callable[[int, int], None] | None = None,
-    **options: str | Path,
+    **options: str | Path | Sequence[str],
 ) -> CheckReport:
     """Return a report on a data set's folder; every image is decoded.
 

@@ -33,13 +33,6 @@ class Lists:
         return f"{self.why}: train from {train}, test from {test}"
 
 
-def given(train: str | Path | None, test: str | Path | None) -> Lists | None:
-    """Return the lists that the user gave, or None without any."""
-    if not train and not test:
-        return None
-    return Lists(Path(train) if train else None, Path(test) if test else None, "lists given by option")
-
-
 def own(train: Path, test: Path) -> Lists | None:
     """Return the folder's own two lists, or None when it has neither.
 

@@ -11,6 +11,7 @@ from benchmark.datasets import lists, voc
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
 from benchmark.datasets.record import Record
+from benchmark.datasets.splits import choose_lists
 from metrics import images
 from metrics.errors import InputError
 
@@ -23,6 +24,7 @@ def read(
     root: Path,
     findings: Findings,
     *,
+    split: str | None = None,
     train_list: str | Path | None = None,
     test_list: str | Path | None = None,
 ) -> Parts:
@@ -34,6 +36,7 @@ def read(
     Args:
         root: Where `align` or its content lies.
         findings: Takes problems and notes; among these `dog` boxes and images without an annotation file.
+        split: A published split by name (`list splits`); it comes before the folder's own lists.
         train_list: File with a name a line; it comes before the folder's own lists.
         test_list: The same for the test part; a part without a list is then empty.
 
@@ -57,7 +60,7 @@ def read(
         _band(found, _VISIBLE),
         Annotations(str(annotations), files(annotations, f"{_INFRARED}.xml", ".xml"), parse, optional=True),
     )
-    used = lists.given(train_list, test_list)
+    used = choose_lists("flir", split, train_list, test_list)
     used = used or lists.own(folder / "align_train.txt", folder / "align_validation.txt")
     if used is None:
         raise InputError(

@@ -12,6 +12,7 @@ from benchmark.datasets import lists, voc, yolo
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Annotations, Source, files, listing, pairs
 from benchmark.datasets.record import Record
+from benchmark.datasets.splits import choose_lists
 from metrics import images
 from metrics.errors import InputError, unknown
 
@@ -33,6 +34,7 @@ def read(
     root: Path,
     findings: Findings,
     *,
+    split: str | None = None,
     train_list: str | Path | None = None,
     test_list: str | Path | None = None,
     class_order: str | None = None,
@@ -43,6 +45,7 @@ def read(
     Args:
         root: The folder that holds the layout's folders.
         findings: Takes problems and notes.
+        split: A published split by name (`list splits`); it comes before the folder's own lists.
         train_list: File with a name a line; it comes before the folder's own lists.
         test_list: The same for the test part; a part without a list is then empty.
         class_order: Of the numbers in TarDAL's layout, `tardal` or `damsdet`; it comes before `labels/classes.txt`,
@@ -73,17 +76,17 @@ def read(
             f"labels (TarDAL's); found: {listing(root)}. The data set `folders` reads images without "
             "boxes."
         )
-    used = lists.given(train_list, test_list) or lists.own(*own)
+    used = choose_lists("m3fd", split, train_list, test_list) or lists.own(*own)
     if used:
-        split = str(used)
+        about = str(used)
         train, test = lists.read(used, source.names, findings)
     else:
         train, test = seeded_split(source.names)
-        split = (
+        about = (
             f"the benchmark's seeded list ({len(train)} train, {len(test)} test), as no list was published "
             f"and the folder has none; sha256 of the test list {list_hash(test)}"
         )
-    return Parts(pairs(source, train, findings), pairs(source, test, findings), split, layout, CLASSES)
+    return Parts(pairs(source, train, findings), pairs(source, test, findings), about, layout, CLASSES)
 
 
 def seeded_split(names: list[str]) -> lists.Split:

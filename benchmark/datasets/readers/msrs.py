@@ -10,6 +10,7 @@ from benchmark.datasets import lists, yolo
 from benchmark.datasets.findings import Findings, Parts
 from benchmark.datasets.pairing import Annotations, Source, listing, pairs
 from benchmark.datasets.record import Record
+from benchmark.datasets.splits import choose_lists
 from metrics import images
 from metrics.errors import InputError, unknown
 
@@ -58,7 +59,7 @@ def read(
             f"{root} holds neither train/ir and train/vi nor test/ir and test/vi (MSRS's layout); "
             f"found: {listing(root)}.{_AUTHORS_HINT if (root / 'detection').is_dir() else ''}"
         )
-    used = lists.given(train_list, test_list)
+    used = choose_lists("msrs", None, train_list, test_list)
     if not used and "train" not in sources:
         used = lists.own(root / "dev_train.txt", root / "dev_test.txt")
     if used:
@@ -84,7 +85,7 @@ def _authors(
     classes = yolo.class_names([folder / "labels", folder, root / "labels", root], CLASSES, findings)
     annotations = yolo.annotations(folder / "labels", classes, unlabelled)
     source = Source(images.index(folder / "ir"), images.index(folder / "vi"), annotations)
-    used = lists.given(train_list, test_list)
+    used = choose_lists("msrs", None, train_list, test_list)
     if used:
         train, test = (pairs(source, names, findings) for names in lists.read(used, source.names, findings))
     else:
