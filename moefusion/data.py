@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypedDict, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,26 @@ class Sample(NamedTuple):
     visible: Tensor
     boxes: Tensor
     labels: Tensor
+
+
+class Target(TypedDict):
+    """The objects of one image, as torchvision's detectors take them.
+
+    Attributes:
+        boxes: (K, 4), x0 y0 x1 y1 in pixels, x0 < x1 and y0 < y1.
+        labels: (K,), int64, from 1 to the number of classes; 0 is the background's.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+
+
+class DetectedObjects(TypedDict):
+    """The objects that a detector finds in one image: boxes (K, 4), labels (K,) and scores (K,), best first."""
+
+    boxes: Tensor
+    labels: Tensor
+    scores: Tensor
 
 
 class Samples(Protocol):

@@ -1,7 +1,7 @@
 """The auxiliary network: two Faster R-CNNs whose attention tells the fusion network where the objects are."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 
 from moefusion.backbones import DetectorConfig, build_detectors
+from moefusion.data import DetectedObjects, Target
 from moefusion.distributed import BatchNorm
 from moefusion.network import check_pair
 
@@ -24,26 +25,6 @@ _LOSSES = {
     "loss_box_reg": "box",
 }
 Pyramid = dict[str, Tensor]
-
-
-class Target(TypedDict):
-    """The objects of one image, as torchvision's detectors take them.
-
-    Attributes:
-        boxes: (K, 4), x0 y0 x1 y1 in pixels, x0 < x1 and y0 < y1.
-        labels: (K,), int64, from 1 to the number of classes; 0 is the background's.
-    """
-
-    boxes: Tensor
-    labels: Tensor
-
-
-class Detections(TypedDict):
-    """What a detector finds in one image: boxes (K, 4), labels (K,) and scores (K,), best first."""
-
-    boxes: Tensor
-    labels: Tensor
-    scores: Tensor
 
 
 class AttentionMaps(NamedTuple):
@@ -126,7 +107,7 @@ class AuxiliaryDetectors(nn.Module):
         return maps, losses
 
     @torch.no_grad()
-    def detect(self, infrared: Tensor, visible: Tensor) -> dict[str, list[Detections]]:
+    def detect(self, infrared: Tensor, visible: Tensor) -> dict[str, list[DetectedObjects]]:
         """Return what each detector finds, under "infrared" and "visible", for each image.
 
         Args:

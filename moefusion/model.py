@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from moefusion.backbones import DetectorConfig
 from moefusion.config import FusionConfig
-from moefusion.data import Batch
-from moefusion.detectors import AttentionMaps, AuxiliaryDetectors, Target
+from moefusion.data import Batch, Target
+from moefusion.detectors import AttentionMaps, AuxiliaryDetectors
 from moefusion.distributed import total_over_processes, world_size
 from moefusion.losses import cv_squared, foreground_mask, fusion_loss
 from moefusion.network import LOAD_COEFFICIENTS, FusionNetwork, FusionOutput

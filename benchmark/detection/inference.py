@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from benchmark.detection.detections import Detections
+from benchmark.detection.detector import Detector
 from benchmark.detection.samples import Example, seen, tensor
 from benchmark.detection.settings import DetectionSettings
 from methods.network import exact
@@ -18,7 +17,7 @@ from moefusion.distributed import usable_device
 
 @torch.inference_mode()
 def detect(
-    model: nn.Module,
+    model: Detector,
     examples: Sequence[Example],
     settings: DetectionSettings,
     *,
@@ -37,11 +36,15 @@ def detect(
     """
     target = usable_device(device)
     detector = model.to(target).eval()
-    heads: Any = detector.roi_heads
-    heads.score_thresh, heads.detections_per_img = settings.score_threshold, settings.boxes
     shown = lookahead(partial(seen, colour=settings.colour), examples)
     for example, image in zip(examples, shown, strict=True):
         with exact():
-            (output,) = detector([tensor(image).to(target)])
-        boxes, labels, scores = (output[part].cpu().numpy() for part in ("boxes", "labels", "scores"))
-        yield Detections(example.name, boxes.astype(np.float64), labels.astype(np.int64), scores.astype(np.float64))
+            (output,) = detector.detections(
+                [tensor(image).to(target)], score_threshold=settings.score_threshold, boxes=settings.boxes
+            )
+        yield Detections(
+            example.name,
+            boxes=output["boxes"].cpu().numpy().astype(np.float64),
+            labels=output["labels"].cpu().numpy().astype(np.int64),
+            scores=output["scores"].cpu().numpy().astype(np.float64),
+        )

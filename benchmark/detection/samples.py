@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from metrics import images
 from metrics.errors import InputError, unknown
 from metrics.files import require_unchanged, stamp_files
 from metrics.images import ImageArray
+from moefusion.data import Target
 
 Colour = Literal["luma", "chroma"]
 
@@ -36,13 +37,7 @@ class Example:
     boxes: tuple[Box, ...] = ()
 
 
-class Target(TypedDict):
-    """The objects of an image, as torchvision takes them: boxes (n, 4), x0 y0 x1 y1 in pixels; labels (n,) from 1."""
-
-    boxes: Tensor
-    labels: Tensor
-
-
+_LEAST = 0.01  # pixels: scaled in float32, a thinner box may have no extent left
 Sample = tuple[Tensor, Target]
 
 
@@ -127,7 +122,7 @@ def target(boxes: Iterable[Box], classes: Sequence[str], size: tuple[int, int]) 
         if box.label not in classes:
             raise unknown("class of a box", box.label, tuple(classes))
         x0, y0, x1, y1 = max(box.x0, 0.0), max(box.y0, 0.0), min(box.x1, width), min(box.y1, height)
-        if x0 < x1 and y0 < y1 and not box.difficult:
+        if x1 - x0 > _LEAST and y1 - y0 > _LEAST and not box.difficult:
             kept.append((x0, y0, x1, y1))
             labels.append(classes.index(box.label) + 1)
     return Target(

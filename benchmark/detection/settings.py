@@ -5,7 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-DETECTORS = ("fasterrcnn_resnet50_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn", "small")
+from benchmark.detection.registry import RECORDS, require_known
+
+DETECTORS = tuple(RECORDS)
 # What may differ between a run and its checkpoint: none of it decides what is learned.
 WITHOUT_EFFECT = ("protocol", "score_threshold", "boxes", "checkpoint_steps", "workers")
 
@@ -25,16 +27,17 @@ class DetectionSettings:
     ImageNet Pre-training", 2019, section 3).
 
     Attributes:
-        detector: One of `DETECTORS`.
+        detector: One of `registry.names()`, or `path/to/file.py:function` for a detector in a file of your own.
         protocol: "paper", one detector trained on infrared and visible images together; or "retrain", one a method,
             trained on its fused images.
         weights: What training starts from: "backbone" (ImageNet) or "coco" (all but the last layer), which
-            torchvision downloads; the path of a file with one of these or with a trained detector; "none", chance.
+            torchvision downloads; the path of a file with one of these or with a trained detector; "none", a random
+            initialisation.
         colour: What the detector sees: "luma", the grey image as three equal channels; or "chroma", the grey
             image recoloured by the visible one's chroma (YCbCr). Infrared images stay grey.
         epochs: How often the training images are seen.
         batch: Images a step.
-        optimiser: "sgd", or "adamw" for a network that starts from chance.
+        optimiser: "sgd", or "adamw" for a network that trains from scratch.
         learning_rate, momentum, weight_decay: Of the optimiser; AdamW has no use for the momentum.
         schedule: "step", a tenth after two thirds and again after eleven twelfths of the epochs; "cosine", falling to
             zero; or "constant".
@@ -77,11 +80,11 @@ class DetectionSettings:
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.detector not in DETECTORS:
-            raise ValueError(f"unknown detector {self.detector!r}; known: {', '.join(DETECTORS)}")
-        if self.detector == "small" and self.weights in ("backbone", "coco"):
+        require_known(self.detector)
+        record = RECORDS.get(self.detector)
+        if self.weights in ("backbone", "coco") and (record is None or self.weights not in record.weights):
             raise ValueError(
-                f"weights {self.weights!r}: none are published for 'small'; set weights to 'none' or a path"
+                f"weights {self.weights!r}: none are published for {self.detector!r}; set weights to 'none' or a path"
             )
         if self.min_size is not None and self.max_size is not None and self.min_size > self.max_size:
             raise ValueError(f"min_size {self.min_size} is above max_size {self.max_size}; expected it below")

@@ -10,12 +10,14 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from benchmark.detection.detector import Detector
 from benchmark.detection.detectors import build
-from benchmark.detection.samples import Example, Sample, Samples, Target
+from benchmark.detection.samples import Example, Sample, Samples
 from benchmark.detection.settings import WITHOUT_EFFECT, DetectionSettings
 from metrics.errors import InputError
 from moefusion import trainer
 from moefusion.checkpoint_file import Format, read_checkpoint
+from moefusion.data import Target
 from moefusion.distributed import rank, usable_device
 from moefusion.pretrained import one_line
 from moefusion.trainer import CHECKPOINT, LOG, MODEL, StepLosses, derive_seed
@@ -23,12 +25,6 @@ from moefusion.trainer import CHECKPOINT, LOG, MODEL, StepLosses, derive_seed
 __all__ = ["CHECKPOINT", "LOG", "MODEL", "Trained", "load", "train"]
 FORMAT = Format(kind="detector", key="detector", prefix="")
 _DECAYS = (2 / 3, 11 / 12)  # of all epochs, after which "step" goes to a tenth
-_LOSSES = {
-    "loss_objectness": "objectness",
-    "loss_rpn_box_reg": "proposal_box",
-    "loss_classifier": "class",
-    "loss_box_reg": "box",
-}
 
 
 class Trained(NamedTuple):
@@ -42,7 +38,7 @@ class Trained(NamedTuple):
         images: How many images it was trained on.
     """
 
-    model: nn.Module
+    model: Detector
     settings: DetectionSettings
     classes: tuple[str, ...]
     origin: str
@@ -50,7 +46,7 @@ class Trained(NamedTuple):
 
 
 def train(
-    model: nn.Module,
+    model: Detector,
     examples: Sequence[Example],
     classes: Sequence[str],
     folder: Path,
@@ -104,8 +100,9 @@ def load(path: Path) -> Trained:
         model.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} does not fit this version's detectors ({one_line(error)}); train it again") from error
-    model.origin = origin  # type: ignore[assignment]
-    return Trained(model.eval(), settings, classes, origin, images)
+    model.origin = origin
+    model.eval()
+    return Trained(model, settings, classes, origin, images)
 
 
 class _DetectorTask(trainer.Task[Sample, list[Sample]]):
@@ -113,10 +110,10 @@ class _DetectorTask(trainer.Task[Sample, list[Sample]]):
     without_effect = WITHOUT_EFFECT
 
     def __init__(
-        self, model: nn.Module, examples: Sequence[Example], classes: Sequence[str], settings: DetectionSettings
+        self, detector: Detector, examples: Sequence[Example], classes: Sequence[str], settings: DetectionSettings
     ) -> None:
-        super().__init__(model, Samples(examples, classes, settings.colour), len(examples), settings)
-        self.detection, self.classes = settings, list(classes)
+        super().__init__(detector, Samples(examples, classes, settings.colour), len(examples), settings)
+        self.detector, self.detection, self.classes = detector, settings, list(classes)
 
     @property
     def collate(self) -> Callable[[list[Sample]], list[Sample]]:
@@ -131,31 +128,17 @@ class _DetectorTask(trainer.Task[Sample, list[Sample]]):
     def losses(self, batch: list[Sample], step: int, device: torch.device) -> StepLosses:
         torch.manual_seed(derive_seed(self.detection.seed, "step", step, *([rank()] if rank() else [])))
         images, targets = zip(*(_augment(*sample, self.detection) for sample in batch), strict=True)
-        terms = self._losses(
+        terms = self.detector.losses(
             [image.to(device, non_blocking=True) for image in images],
             [Target(boxes=target["boxes"].to(device), labels=target["labels"].to(device)) for target in targets],
         )
         return StepLosses(torch.stack(list(terms.values())).sum(), {n: t.detach() for n, t in terms.items()}, {})
 
-    def _losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        model: Any = self.model
-        device = images[0].device.type
-        low = torch.is_autocast_enabled(device)
-        # Only the backbone: in bfloat16 the anchors of a large image would be whole pixels from where they belong.
-        with torch.autocast(device, enabled=False):
-            batch, scaled = model.transform(images, targets)
-            with torch.autocast(device, torch.bfloat16, enabled=low):
-                features = model.backbone(batch.tensors)
-            features = {level: values.float() for level, values in features.items()}
-            proposals, of_proposals = model.rpn(batch, features, scaled)
-            _, of_boxes = model.roi_heads(features, proposals, batch.image_sizes, scaled)
-        return {_LOSSES[name]: loss for name, loss in {**of_proposals, **of_boxes}.items()}
-
     def record(self, step: int) -> dict[str, Any]:
         return {
             "settings": asdict(self.detection),
             "classes": self.classes,
-            "origin": self.model.origin,
+            "origin": self.detector.origin,
             "images": self.samples,
             "step": step,
         }

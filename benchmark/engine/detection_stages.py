@@ -14,6 +14,7 @@ from benchmark.datasets.base import Pair, fingerprint
 from benchmark.detection import coco, inference, training
 from benchmark.detection.detections import Detections
 from benchmark.detection.detectors import build
+from benchmark.detection.registry import code_files
 from benchmark.detection.samples import Example, files, fused_examples, infrared_examples, visible_examples
 from benchmark.detection.settings import WITHOUT_EFFECT, DetectionSettings
 from benchmark.engine.cells import Cell
@@ -145,7 +146,7 @@ def detect(
         "seen": {"colour": settings.colour, "grey": grey},
         "score_threshold": settings.score_threshold,
         "boxes": settings.boxes,
-        "code": _code(),
+        "code": _code(settings.detector),
     }
     examples = fused(part.pairs, images, grey=grey)
     stamps = {example.name: stamp_files(files(example)) for example in examples}
@@ -183,10 +184,9 @@ def detect(
 
 
 @cache
-def _code() -> str:
+def _code(detector: str) -> str:
     """Return the hash of what this process detects with, even if the files change while it runs."""
-    here = Path(coco.__file__).parent
-    return digest_all([here / f"{name}.py" for name in ("detectors", "inference", "samples", "coco")])
+    return digest_all(code_files(detector))
 
 
 def _require_size(image: Path, pair: Pair) -> None:

@@ -21,7 +21,7 @@ from benchmark.detection.detectors import build
 from benchmark.detection.settings import DETECTORS, DetectionSettings
 from metrics.errors import InputError
 
-RESNET, MOBILENET, SMALL = DETECTORS
+RESNET, MOBILENET, SMALL, *_ = DETECTORS
 PREDICTOR = "roi_heads.box_predictor.cls_score.weight"
 
 
