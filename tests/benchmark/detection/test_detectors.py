@@ -14,6 +14,8 @@ from torchvision.models.detection import (
     FasterRCNN_ResNet50_FPN_Weights,
     fasterrcnn_mobilenet_v3_large_320_fpn,
     fasterrcnn_resnet50_fpn,
+    fcos_resnet50_fpn,
+    retinanet_resnet50_fpn,
 )
 from torchvision.models.detection._utils import overwrite_eps
 
@@ -39,7 +41,13 @@ def noise(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("name", "original"), [(RESNET, fasterrcnn_resnet50_fpn), (MOBILENET, fasterrcnn_mobilenet_v3_large_320_fpn)]
+    ("name", "original"),
+    [
+        (RESNET, fasterrcnn_resnet50_fpn),
+        (MOBILENET, fasterrcnn_mobilenet_v3_large_320_fpn),
+        ("retinanet_resnet50_fpn", retinanet_resnet50_fpn),
+        ("fcos_resnet50_fpn", fcos_resnet50_fpn),
+    ],
 )
 def test_same_network_as_torchvisions(name: str, original: Callable[..., nn.Module]) -> None:
     ours = build(settings(name, min_size=64, max_size=128), 3).eval()
