@@ -10,6 +10,7 @@ from metrics.definitions.contrast import average_gradient, edge_intensity, spati
 from metrics.definitions.correlation import correlation_coefficient, sum_of_correlations_of_differences
 from metrics.definitions.edges import edge_preservation
 from metrics.definitions.errors import mean_squared_error, peak_signal_to_noise_ratio, root_error_per_pixel
+from metrics.definitions.features import edge_mutual_information, transform_mutual_information
 from metrics.definitions.fidelity import visual_information_fidelity
 from metrics.definitions.fusion_fidelity import visual_information_fidelity_for_fusion
 from metrics.definitions.information import entropy, mutual_information, relative_entropy
@@ -37,6 +38,7 @@ __all__ = [
     "correlation_coefficient",
     "describe",
     "edge_intensity",
+    "edge_mutual_information",
     "edge_preservation",
     "entropy",
     "evaluate",
@@ -57,6 +59,7 @@ __all__ = [
     "standard_deviation",
     "structural_similarity",
     "sum_of_correlations_of_differences",
+    "transform_mutual_information",
     "visual_information_fidelity",
     "visual_information_fidelity_for_fusion",
 ]
