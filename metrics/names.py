@@ -131,8 +131,8 @@ def index_by(folder: str | Path, pattern: Pattern) -> dict[str, Path]:
 
 
 def _in_one_folder(folders: Mapping[str, Path]) -> bool:
-    places = [Path(folder).resolve() for folder in folders.values()]
-    return len(set(places)) < len(places)
+    """Return whether both bands lie in one folder; a source's folder may be scored as if it were fused."""
+    return _BAND_WORDS.keys() <= folders.keys() and len({Path(folders[band]).resolve() for band in _BAND_WORDS}) == 1
 
 
 def _match_one_folder(folders: Mapping[str, Path], leader: str | None) -> Match:

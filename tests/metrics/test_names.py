@@ -218,3 +218,11 @@ def test_folders_as_people_have_them(name: str, shared: Path) -> None:
 def test_folders_that_are_refused_for_the_right_reason(name: str, said: str, shared: Path) -> None:
     with pytest.raises(InputError, match=said):
         metrics.evaluate_folder(*(shared / "cases" / name / part for part in ("ir", "vi", "fused")), workers=1)
+
+
+def test_a_sources_folder_can_stand_for_the_fused_one(tmp_path: Path) -> None:
+    for folder in ("ir", "vi"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "1.png", np.zeros((4, 4), np.uint8))
+    match = match_folders({"infrared": tmp_path / "ir", "visible": tmp_path / "vi", "fused": tmp_path / "ir"})
+    assert match.files["fused"] == {"1": tmp_path / "ir/1.png"}
