@@ -15,8 +15,59 @@ from methods.record import Record, WeightFile
 from metrics.images import ImageArray
 
 
-class Layer(nn.Module):
-    """The weights of one iteration: x - eta * (PReLU(BN(K' K x)) - theta * (image - x))."""
+class AUIFNetwork(nn.Module):
+    """The published network: base and detail of both bands by unrolled optimisation; their sum, decoded.
+
+    Reference:
+        Zhao et al., "Efficient and Model-Based Infrared and Visible Image Fusion via Algorithm Unrolling", IEEE
+        TCSVT, 2022.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = Encoder("conv1", _mean_kernel())
+        self.detail = Encoder("conv2", _laplacian_kernel())
+        self.decoder = Decoder()
+
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """Return the fused image, (N, 1, H, W) in (0, 1), of two images (N, 1, H, W) in [0, 1], sides of 10 or more."""
+        base = self.base(infrared) + self.base(visible)
+        detail = self.detail(infrared) + self.detail(visible)
+        fused: Tensor = self.decoder(base + detail)
+        return fused
+
+
+class Encoder(nn.Module):
+    """A filtered image, refined in ten iterations.
+
+    Args:
+        name: What the official checkpoints call the iterations: conv1 for base, conv2 for detail.
+        kernel: Of the filter, (1, 1, K, K).
+    """
+
+    kernel: Tensor
+
+    def __init__(self, name: str, kernel: Tensor) -> None:
+        super().__init__()
+        self.name = name
+        self.add_module(name, nn.ModuleList(Iteration() for _ in range(10)))
+        self.register_buffer("kernel", kernel, persistent=False)
+
+    @property
+    def iterations(self) -> list["Iteration"]:
+        """The iterations in their order."""
+        return [module for module in self.modules() if isinstance(module, Iteration)]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the base or the detail, (N, 1, H, W), of an image (N, 1, H, W)."""
+        maps = F.conv2d(_reflect(image, self.kernel.shape[-1] // 2), self.kernel)
+        for iteration in self.iterations:
+            maps = iteration(maps, image)
+        return maps
+
+
+class Iteration(nn.Module):
+    """One step of the optimisation: x - eta * (PReLU(BN(K' K x)) - theta * (image - x))."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,26 +76,11 @@ class Layer(nn.Module):
         self.theta = nn.Parameter(torch.tensor([1e-3]))
         self.rest = nn.Sequential(nn.BatchNorm2d(1), nn.PReLU())
 
-    def numbers(self) -> Tensor:
-        """Return the normalisation's scale and shift, PReLU's slope, eta, and eta * theta: float64 (5,)."""
-        rest = {name: value.double() for name, value in self.rest.state_dict().items()}
-        scale = rest["0.weight"] / torch.sqrt(rest["0.running_var"] + 1e-5)
-        shift = rest["0.bias"] - rest["0.running_mean"] * scale
-        eta = self.eta.detach().double()
-        return torch.cat((scale, shift, rest["1.weight"], eta, eta * self.theta.detach().double()))
-
-
-class Encoder(nn.Module):
-    """The weights of ten iterations; the official checkpoints call them conv1 for base and conv2 for detail."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.add_module(name, nn.ModuleList(Layer() for _ in range(10)))
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The iterations in their order."""
-        return [module for module in self.modules() if isinstance(module, Layer)]
+    def forward(self, maps: Tensor, image: Tensor) -> Tensor:
+        """Return the next maps, (N, 1, H, W)."""
+        transposed = self.kernel.flip(2, 3).transpose(0, 1)
+        step = F.conv2d(_reflect(F.conv2d(_reflect(maps, 1), self.kernel), 1), transposed)
+        return maps - self.eta * (self.rest(step) - self.theta * (image - maps))
 
 
 class Decoder(nn.Module):
@@ -62,15 +98,26 @@ class Decoder(nn.Module):
         return result
 
 
-class AUIFNetwork(nn.Module):
-    """Base and detail of both bands by unrolled optimisation; their sum, decoded. For inference only.
+def _reflect(maps: Tensor, border: int) -> Tensor:
+    return F.pad(maps, (border,) * 4, mode="reflect")
 
-    The original convolves 1 -> 64 -> 1 channels in every iteration. Nothing but padding lies in between, so here
-    it is one convolution 1 -> 1, and the iterations for base and detail of both bands run side by side.
 
-    Reference:
-        Zhao et al., "Efficient and Model-Based Infrared and Visible Image Fusion via Algorithm Unrolling", IEEE
-        TCSVT, 2022.
+def _mean_kernel() -> Tensor:
+    return torch.full((1, 1, 11, 11), 1 / 121)
+
+
+def _laplacian_kernel() -> Tensor:
+    """Return the 19x19 Laplacian, of sum 0 and L1 norm 1."""
+    kernel = torch.full((1, 1, 19, 19), 1 / 720)
+    kernel[0, 0, 9, 9] = -360 / 720
+    return kernel
+
+
+class ComposedAUIF(nn.Module):
+    """The same output as `AUIFNetwork`'s, about 50 times as fast (one thread, 280x280; 80 times at 640x480).
+
+    Nothing but padding lies between the convolutions 1 -> 64 and 64 -> 1 of an iteration, so here they are one
+    convolution 1 -> 1, and the iterations for base and detail of both bands run side by side in four channels.
     """
 
     least = 10  # the Laplacian reflects nine pixels at every border
@@ -78,22 +125,22 @@ class AUIFNetwork(nn.Module):
     kernels: Tensor
     numbers: Tensor
 
-    def __init__(self, base: Encoder, detail: Encoder, decoder: Decoder) -> None:
+    def __init__(self, network: AUIFNetwork) -> None:
         super().__init__()
-        pairs = list(zip(base.layers, detail.layers, strict=True))
+        pairs = list(zip(network.base.iterations, network.detail.iterations, strict=True))
         # Float64 for the weights: the iterations magnify what is rounded here.
-        kernel = torch.stack([layer.kernel.detach().double() for pair in pairs for layer in pair])
-        numbers = torch.stack([torch.stack([layer.numbers() for layer in pair], dim=1) for pair in pairs])
+        kernel = torch.stack([iteration.kernel.detach().double() for pair in pairs for iteration in pair])
+        numbers = torch.stack([torch.stack([_numbers(iteration) for iteration in pair], dim=1) for pair in pairs])
         kernels = composed(kernel, kernel.flip(3, 4).transpose(1, 2), "reflect").unflatten(2, (len(pairs), 2))
         kernels = kernels.movedim(2, 0) * numbers[:, None, None, 0, :, None, None, None]
-        self.decoder = decoder
+        self.decoder = network.decoder
         self.register_buffer("kernels", kernels.repeat(1, 1, 1, 2, 1, 1, 1).float())
         self.register_buffer("numbers", numbers[:, 1:].repeat(1, 1, 2).float())
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """Return the fused image, (N, 1, H, W) in (0, 1), of two images (N, 1, H, W) in [0, 1]."""
+        """Return the fused image, (N, 1, H, W) in (0, 1), of two images (N, 1, H, W) in [0, 1], sides of 10 or more."""
         images = torch.cat((infrared, infrared, visible, visible), dim=1).to(memory_format=torch.channels_last)
-        maps = _start(images)
+        maps = _start(infrared, visible)
         for kernels, (shift, slope, eta, pull) in zip(self.kernels, self.numbers, strict=True):
             steps = F.prelu(convolved(maps, kernels, shift, "reflect", groups=4), slope)
             maps = maps.lerp_(images, pull[:, None, None]).addcmul_(steps, eta[:, None, None], value=-1)
@@ -101,20 +148,25 @@ class AUIFNetwork(nn.Module):
         return fused
 
 
-def _start(images: Tensor) -> Tensor:
-    """Return the starting maps: an 11x11 mean for base, a 19x19 Laplacian of sum 0 and L1 norm 1 for detail.
+def _numbers(iteration: Iteration) -> Tensor:
+    """Return the normalisation's scale and shift, PReLU's slope, eta, and eta * theta: float64 (5,)."""
+    rest = {name: value.double() for name, value in iteration.rest.state_dict().items()}
+    scale = rest["0.weight"] / torch.sqrt(rest["0.running_var"] + 1e-5)
+    shift = rest["0.bias"] - rest["0.running_mean"] * scale
+    eta = iteration.eta.detach().double()
+    return torch.cat((scale, shift, rest["1.weight"], eta, eta * iteration.theta.detach().double()))
 
-    Args:
-        images: (N, 4, H, W): infrared twice, then visible twice.
-    """
-    bands = images[:, 0::2]
+
+def _start(infrared: Tensor, visible: Tensor) -> Tensor:
+    """Return the filtered images, base and detail of infrared, then of visible: (N, 4, H, W)."""
+    bands = torch.cat((infrared, visible), dim=1)
     maps = torch.stack((_mean(bands, 11), (_mean(bands, 19) - bands) * (361 / 720)), dim=2)
     return maps.flatten(1, 2).to(memory_format=torch.channels_last)
 
 
 def _mean(bands: Tensor, size: int) -> Tensor:
     line = bands.new_full((2, 1, size, 1), 1 / size)
-    padded = F.pad(bands, (size // 2,) * 4, mode="reflect").to(memory_format=torch.channels_last)
+    padded = _reflect(bands, size // 2).to(memory_format=torch.channels_last)
     return F.conv2d(F.conv2d(padded, line, groups=2), line.transpose(2, 3), groups=2)
 
 
@@ -187,16 +239,17 @@ class AUIF(NetworkMethod):
     )
 
     def load(self, files: Mapping[str, Path]) -> nn.Module:
-        """Return the network with the three checkpoints' weights."""
-        base, detail, decoder = Encoder("conv1"), Encoder("conv2"), Decoder()
-        for name, part in (("Encoder_Base", base), ("Encoder_Detail", detail), ("Decoder", decoder)):
+        """Return the composed network with the three checkpoints' weights."""
+        network = AUIFNetwork()
+        parts = {"Encoder_Base": network.base, "Encoder_Detail": network.detail, "Decoder": network.decoder}
+        for name, part in parts.items():
             path = files[f"TCSVT_{name}.model"]
             fill(part, read_state(path), path)
-        return AUIFNetwork(base, detail, decoder)
+        return ComposedAUIF(network)
 
     def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the fused image, (H, W) in (0, 1)."""
-        bands = [enlarged(self.tensor(band) / 255, AUIFNetwork.least) for band in (infrared, visible)]
+        bands = [enlarged(self.tensor(band) / 255, ComposedAUIF.least) for band in (infrared, visible)]
         height, width = infrared.shape
         fused: Tensor = self.network(*bands)[0, 0, :height, :width]
         return fused

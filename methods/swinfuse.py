@@ -23,7 +23,6 @@ from metrics.images import ImageArray
 _TILE = 224
 _WINDOW = 7
 _CHANNELS = 96
-_AT_ONCE = 128  # windows, on a CPU: their widest layer is 10 MB, which its cache holds; a GPU takes a tile's
 
 
 class SwinFuseNetwork(nn.Module):
@@ -52,32 +51,29 @@ class SwinFuseNetwork(nn.Module):
                 of 224x224 whose remainder is 0, of which only this part is wanted.
         """
         height, width = infrared.shape
-        features = [self.encode(_windows(tile)) for tile in (infrared, visible)]
+        features = [self.encode(_split_windows(tile)) for tile in (infrared, visible)]
         # Means over a whole tile. What its remainder would add is the same for both images, so it cancels but for
         # the 1e-5 in `_shares`: less than float32 rounds to.
         channels = _shares([feature.abs().sum(0) / _TILE**2 for feature in features])
-        pixels = _shares([feature.abs().mean(1) for feature in features])
-        # The 1x1 convolution of both weighted sums, which are linear too, so that neither sum is ever stored.
-        weight, bias = _flat(self.conv)
-        fused = bias.repeat(height * width)
-        for feature, channel, pixel in zip(features, channels, pixels, strict=True):
-            fused += feature @ (weight * channel) + pixel * (feature @ weight)
-        return _unwindowed(fused.tanh_(), height, width)
+        pixels = _shares([feature.abs().mean(1, keepdim=True) for feature in features])
+        fused = sum(
+            feature * (channel + pixel) for feature, channel, pixel in zip(features, channels, pixels, strict=True)
+        )
+        decoded = self.conv(fused.T[..., None]).tanh()
+        return _join_windows(decoded, height, width)
 
     def encode(self, windows: Tensor) -> Tensor:
         """Return the features of every pixel, (N * 49, 96), for windows of pixels, (N, 49)."""
-        weight, bias = _flat(self.patch_embed["proj"])
-        encoded = []
-        for some in windows.split(_AT_ONCE if windows.device.type == "cpu" else _TILE**2 // _WINDOW**2):
-            features = self.patch_embed["norm"](some[:, :, None] * weight + bias)
-            for stage in (self.EN1_0, self.EN2_0, self.EN3_0):
-                features = stage(features)
-            encoded.append(self.norm(features).flatten(0, 1))
-        return torch.cat(encoded)
+        pixels = self.patch_embed["proj"](windows[:, None, :, None])
+        features = self.patch_embed["norm"](pixels[..., 0].transpose(1, 2))
+        for stage in (self.EN1_0, self.EN2_0, self.EN3_0):
+            features = features + stage(features)
+        encoded: Tensor = self.norm(features)
+        return encoded.flatten(0, 1)
 
 
 class Stage(nn.Module):
-    """What a stage adds to its input: the first of its six blocks."""
+    """Six blocks, of which the published code calls the first only."""
 
     def __init__(self, heads: int, mask: Tensor) -> None:
         super().__init__()
@@ -85,12 +81,12 @@ class Stage(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return new features, (N, 49, 96)."""
-        added: Tensor = self.blocks[0](features)
-        return added.add_(features)
+        result: Tensor = self.blocks[0](features)
+        return result
 
 
 class Block(nn.Module):
-    """Attention within a window, then a perceptron, each added to what it was given."""
+    """Attention within a window, then a perceptron, each added to its input."""
 
     def __init__(self, heads: int, mask: Tensor | None) -> None:
         super().__init__()
@@ -105,13 +101,13 @@ class Block(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return new features, (N, 49, 96)."""
-        attended: Tensor = features + self.attn(self.norm1(features))
-        attended += self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(attended))))
-        return attended
+        features = features + self.attn(self.norm1(features))
+        expanded = F.gelu(self.mlp["fc1"](self.norm2(features)))
+        return features + self.mlp["fc2"](expanded)
 
 
 class Attention(nn.Module):
-    """Attention of all pixels of a window to each other, with a learned bias for each way from one to another."""
+    """Attention between all pixels of a window, with a learned bias for each offset from one to another."""
 
     relative_position_index: Tensor
 
@@ -133,25 +129,21 @@ class Attention(nn.Module):
         return projected
 
 
-def _flat(convolution: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of a 1x1 convolution from or to one channel, each as a vector."""
-    return convolution.get_parameter("weight").view(-1), convolution.get_parameter("bias")
-
-
-def _windows(tile: Tensor) -> Tensor:
+def _split_windows(tile: Tensor) -> Tensor:
     """Return the windows of a tile (H, W), (N, 49), in reading order."""
     height, width = tile.shape
     rows = tile.view(height // _WINDOW, _WINDOW, width // _WINDOW, _WINDOW)
     return rows.transpose(1, 2).reshape(-1, _WINDOW**2)
 
 
-def _unwindowed(pixels: Tensor, height: int, width: int) -> Tensor:
+def _join_windows(pixels: Tensor, height: int, width: int) -> Tensor:
+    """Return the tile (H, W) whose windows, one after the other, have these pixels."""
     rows = pixels.view(height // _WINDOW, width // _WINDOW, _WINDOW, _WINDOW)
     return rows.transpose(1, 2).reshape(height, width)
 
 
 def _shares(strengths: list[Tensor]) -> list[Tensor]:
-    """Return how much each of two images counts, by the exponential of its strength."""
+    """Return the weights of two images: a softmax of their strengths, but for the original's 1e-5."""
     powers = [strength.exp() for strength in strengths]
     total = powers[0] + powers[1] + 1e-5
     return [power / total for power in powers]
@@ -169,7 +161,7 @@ def _shifted_window_mask() -> Tensor:
     line = torch.zeros(_TILE)
     line[-_WINDOW:] = 1
     line[-(_WINDOW // 2) :] = 2
-    areas = _windows(3 * line[:, None] + line[None, :])
+    areas = _split_windows(3 * line[:, None] + line[None, :])
     return (areas[:, :, None] != areas[:, None, :]) * -100.0
 
 

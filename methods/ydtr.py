@@ -14,13 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import fuse_conv_bn_eval
 
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.images import ImageArray
 
-# Tokens at a time: 4 MB in their widest layer, which a processor's cache holds; a GPU is idle between small pieces.
+# Tokens at a time; all at once, the widest layer of a 1280x1024 image would need 1.3 GB twice.
 _TOKENS, _TOKENS_ON_GPU = 1 << 12, 1 << 18
 _REPOSITORY = "https://github.com/tthinking/YDTR"
 _COMMIT = "b1f01b4ba7b2f40e4fcaec620f29640960db7e98"
@@ -44,13 +43,12 @@ class YDTRNetwork(nn.Module):
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """Return the fused image, (N, 1, H, W) in (-1, 1)."""
-        features = self.branch(self.convInput(infrared))
-        features += self.branch(self.convInput(visible))
-        fused: Tensor = self.convolutional_out["conv"](self.branch(features))
-        return fused.tanh_()
+        features = self.refine(self.convInput(infrared)) + self.refine(self.convInput(visible))
+        fused: Tensor = self.convolutional_out["conv"](self.refine(features))
+        return fused.tanh()
 
-    def branch(self, features: Tensor) -> Tensor:
-        """Return what the filter and the transformer make of features, (N, 64, H, W); the input is overwritten."""
+    def refine(self, features: Tensor) -> Tensor:
+        """Return filtered and transformed features, (N, 64, H, W)."""
         refined: Tensor = self.basicLayer(self.DDF(features))
         return refined
 
@@ -66,7 +64,7 @@ class Convolution(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return new features of the same height and width."""
         normalised: Tensor = self.bn(self.conv(F.pad(features, (1, 1, 1, 1), mode="replicate")))
-        return normalised.relu_()
+        return normalised.relu()
 
 
 class DynamicFilter(nn.Module):
@@ -80,10 +78,10 @@ class DynamicFilter(nn.Module):
         self.channel_branch = nn.ModuleDict({"fc": which})
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the filtered features, (N, 64, H, W), in the place of the input."""
+        """Return the filtered features, (N, 64, H, W)."""
         where = self.spatial_branch["body"](features)
         which = self.channel_branch["fc"](features.mean((2, 3), keepdim=True))
-        return features.mul_(where + which)
+        return features * (where + which)
 
 
 class Transformer(nn.Module):
@@ -96,19 +94,17 @@ class Transformer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block() for _ in range(2))
+        self.blocks = nn.Sequential(Block(), Block())
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the transformed features, (N, 64, H, W), in the place of the input where its memory allows."""
+        """Return the transformed features, (N, 64, H, W)."""
         tokens = features.reshape(-1, 64)
-        for some in tokens.split(_TOKENS if tokens.device.type == "cpu" else _TOKENS_ON_GPU):
-            for block in self.blocks:
-                block(some)
-        return tokens.view(features.shape)
+        pieces = tokens.split(_TOKENS if tokens.device.type == "cpu" else _TOKENS_ON_GPU)
+        return torch.cat([self.blocks(piece) for piece in pieces]).view(features.shape)
 
 
 class Block(nn.Module):
-    """Attention within windows of one token, then a perceptron, each added to what it was given."""
+    """Attention within windows of one token, then a perceptron, each added to its input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,14 +113,18 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(64)
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(64, 256), "fc2": nn.Linear(256, 64)})
 
-    def forward(self, tokens: Tensor) -> None:
-        """Transform tokens, (T, 64), in place."""
-        tokens += self.attn(self.norm1(tokens))
-        tokens += self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(tokens))))
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return new tokens, (T, 64)."""
+        tokens = tokens + self.attn(self.norm1(tokens))
+        expanded = F.gelu(self.mlp["fc1"](self.norm2(tokens)))
+        return tokens + self.mlp["fc2"](expanded)
 
 
 class Attention(nn.Module):
-    """Attention of eight heads of which each token sees itself alone: its weight is 1, so only values matter."""
+    """Attention of eight heads within windows of one token.
+
+    A token sees only itself, with the weight 1 whatever query, key and position bias are, so only values matter.
+    """
 
     relative_position_index: Tensor
 
@@ -137,8 +137,9 @@ class Attention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the projected values of tokens, (T, 64)."""
-        weight = self.proj.weight @ self.qkv.weight[128:]
-        return F.linear(tokens, weight, self.proj(self.qkv.bias[128:]))
+        values = F.linear(tokens, self.qkv.weight[128:], self.qkv.bias[128:])
+        projected: Tensor = self.proj(values)
+        return projected
 
 
 _CITATION = r"""
@@ -192,8 +193,6 @@ class YDTR(NetworkMethod):
         (path,) = files.values()
         network = YDTRNetwork()
         fill(network, read_state(path), path)
-        layer = network.convInput.eval()
-        layer.conv, layer.bn = fuse_conv_bn_eval(layer.conv, layer.bn), nn.Identity()  # type: ignore[assignment]
         return network
 
     def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
