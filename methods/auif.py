@@ -80,7 +80,8 @@ class Iteration(nn.Module):
         """Return the next maps, (N, 1, H, W)."""
         transposed = self.kernel.flip(2, 3).transpose(0, 1)
         step = F.conv2d(_reflect(F.conv2d(_reflect(maps, 1), self.kernel), 1), transposed)
-        return maps - self.eta * (self.rest(step) - self.theta * (image - maps))
+        result: Tensor = maps - self.eta * (self.rest(step) - self.theta * (image - maps))
+        return result
 
 
 class Decoder(nn.Module):

@@ -172,7 +172,7 @@ class PIAFusion(NetworkMethod):
         notes=(
             "The luma of the visible image is fused, by the authors' own formula (16-235, green weighted 0.564).",
             "Grey result: 1.164 (fused - 16/255), which is what the authors' colour image is where the visible "
-            "one has no colour; `recoloured` gives their colour image.",
+            "one has no colour; `recolour_image` gives their colour image.",
             "Any size. The authors' code refuses a side of one pixel; ours repeats it and crops.",
             "The branches' exchange has the released network's sign, which is not the paper's.",
         ),
@@ -203,7 +203,7 @@ class PIAFusion(NetworkMethod):
         return _levels(1.164 * (raw - 16 / 255))
 
 
-def recoloured(raw: NDArray[np.float32], visible: ImageArray) -> ImageArray:
+def recolour_image(raw: NDArray[np.float32], visible: ImageArray) -> ImageArray:
     """Return the colour image that the authors save: the fused luma with the visible image's chroma.
 
     Args:

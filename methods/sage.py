@@ -104,7 +104,7 @@ class SAGE(NetworkMethod):
         notes=(
             "Checked: the authors' code gives their six published images of M3FD.",
             "The luma of the visible image is fused, as OpenCV computes it. Grey result: the fused luma itself. The "
-            "authors always save colour, where a grey pair comes out slightly tinted; `recoloured` gives it.",
+            "authors always save colour, where a grey pair comes out slightly tinted; `recolour_image` gives it.",
             "Any size. The authors' code needs four pixels a side; ours repeats the last ones and crops.",
             "Computed in one piece: where a side is no multiple of 4, the enlargements' ratios depend on the whole "
             "image's size, and tiles would give another image.",
@@ -132,7 +132,7 @@ class SAGE(NetworkMethod):
         return _levels(raw)
 
 
-def recoloured(raw: NDArray[np.float32], visible: ImageArray) -> ImageArray:
+def recolour_image(raw: NDArray[np.float32], visible: ImageArray) -> ImageArray:
     """Return the colour image that the authors save, uint8 (H, W, 3): the fused luma with the visible chroma.
 
     Args:

@@ -56,9 +56,10 @@ class SwinFuseNetwork(nn.Module):
         # the 1e-5 in `_shares`: less than float32 rounds to.
         channels = _shares([feature.abs().sum(0) / _TILE**2 for feature in features])
         pixels = _shares([feature.abs().mean(1, keepdim=True) for feature in features])
-        fused = sum(
+        weighted = [
             feature * (channel + pixel) for feature, channel, pixel in zip(features, channels, pixels, strict=True)
-        )
+        ]
+        fused = weighted[0] + weighted[1]
         decoded = self.conv(fused.T[..., None]).tanh()
         return _join_windows(decoded, height, width)
 
@@ -103,7 +104,8 @@ class Block(nn.Module):
         """Return new features, (N, 49, 96)."""
         features = features + self.attn(self.norm1(features))
         expanded = F.gelu(self.mlp["fc1"](self.norm2(features)))
-        return features + self.mlp["fc2"](expanded)
+        result: Tensor = features + self.mlp["fc2"](expanded)
+        return result
 
 
 class Attention(nn.Module):

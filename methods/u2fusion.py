@@ -125,7 +125,7 @@ class U2Fusion(NetworkMethod):
             "computed on the images that circulate are tables of `tang`.",
             "Checked: the authors' code gives all 42 images of TNO that circulate with `tang`'s order and stretch. No "
             "published image shows the present script's stretch: `script` is checked against the authors' code only.",
-            "Grey result; `recoloured` gives the colour image of the authors' script.",
+            "Grey result; `recolour_image` gives the colour image of the authors' script.",
             "The stretch depends on the brightest pixel, so the fused image of a crop is not the crop of the fused "
             "image.",
             "Neither code nor readme names the training pairs. The authors test on TNO and RoadScene, which may have "
@@ -160,7 +160,7 @@ class U2Fusion(NetworkMethod):
         return stretch(raw, low, float(raw.max()))
 
 
-def recoloured(raw: NDArray[np.float32], visible: ImageArray) -> ImageArray:
+def recolour_image(raw: NDArray[np.float32], visible: ImageArray) -> ImageArray:
     """Return the colour image of the authors' script, uint8 (H, W, 3): the fused luma with the visible chroma.
 
     Args:

@@ -81,7 +81,8 @@ class DynamicFilter(nn.Module):
         """Return the filtered features, (N, 64, H, W)."""
         where = self.spatial_branch["body"](features)
         which = self.channel_branch["fc"](features.mean((2, 3), keepdim=True))
-        return features * (where + which)
+        filtered: Tensor = features * (where + which)
+        return filtered
 
 
 class Transformer(nn.Module):
@@ -117,7 +118,8 @@ class Block(nn.Module):
         """Return new tokens, (T, 64)."""
         tokens = tokens + self.attn(self.norm1(tokens))
         expanded = F.gelu(self.mlp["fc1"](self.norm2(tokens)))
-        return tokens + self.mlp["fc2"](expanded)
+        result: Tensor = tokens + self.mlp["fc2"](expanded)
+        return result
 
 
 class Attention(nn.Module):

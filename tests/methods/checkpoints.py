@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+import methods
 from methods.base import Method
-from metrics.images import ImageArray
 
 Record = tuple[bytes, bytes]
 HEADER: Record = (b"", b"\x08\x01\x1a\x02\x08\x01")  # one shard, little-endian, version 1
@@ -95,48 +98,74 @@ class _Code:
         return os.mkdir, (str(self.folder),)
 
 
+def is_pytorch(name: str) -> bool:
+    """Return whether a weight file of this name is PyTorch's; the others hold TensorFlow's checkpoints."""
+    return not (name.endswith((".index", ".zip")) or ".data-" in name)
+
+
 def damage(path: Path, kind: str) -> None:
-    """Spoil a PyTorch checkpoint; `kind` is one of `DAMAGE`."""
-    state = torch.load(path, weights_only=True)
-    first = next(iter(state))
+    """Spoil a file of weights; `kind` is one of `DAMAGE`, of which all but the first three are for PyTorch's files."""
+    content = path.read_bytes()
     if kind == "truncated":
-        path.write_bytes(path.read_bytes()[:-1000])
+        path.write_bytes(content[: len(content) * 4 // 5])
     elif kind == "empty":
         path.write_bytes(b"")
+    elif kind == "text":
+        path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n" * 30)
     else:
+        file = torch.load(path, weights_only=True)
+        state = file.get("weight", file)
+        first = next(iter(state))
         spoiled: dict[str, Any] = {
             "missing": {name: tensor for name, tensor in state.items() if name != first},
             "unknown": {**state, "conv9.weight": torch.zeros(3)},
             "shape": {**state, first: state[first][:-1]},
             "no tensor": {**state, first: "weights"},
+            "infinite": {**state, first: torch.full_like(state[first], torch.inf)},
             "list": list(state.values()),
             "code": {**state, first: _Code(path.parent / "ran")},
         }
-        torch.save(spoiled[kind], path)
+        torch.save({**file, "weight": spoiled[kind]} if "weight" in file else spoiled[kind], path)
 
 
-DAMAGE = ("truncated", "empty", "missing", "unknown", "shape", "no tensor", "list", "code")
+DAMAGE = ("truncated", "empty", "text", "missing", "unknown", "shape", "no tensor", "infinite", "list", "code")
 
 
-def compare(
-    method: Method,
-    shared: Path,
-    file: str,
-    drawn: Callable[[NDArray[np.float32], ImageArray], ImageArray] | None = None,
-) -> None:
-    """Assert that a method gives a golden output: raw within its `atol`, its image as shared/golden/README.md says.
+@dataclass(frozen=True)
+class GoldenCase:
+    """A golden output: its file, the variant that gave it, and the tolerance of its raw values."""
 
-    Args:
-        method: Ready to fuse.
-        shared: Folder of golden outputs.
-        file: The case.
-        drawn: Gives the image from the raw output and the visible image; None is the method's own.
+    file: str
+    variant: str | None
+    atol: float
+
+
+def golden_cases(shared: Path, name: str) -> list[GoldenCase]:
+    """Return the golden outputs of a method, whose index calls some variants by longer names."""
+    variants = methods.find(name).variants
+    names = {"tf-l1norm": "tf-l1", "max-paper_norm": "max", "max-script_norm": "max-script"}
+    cases = []
+    for case in json.loads((shared / "golden" / "index.json").read_text()):
+        if case["method"] == name:
+            word = re.split("[ ,(]", case["variant"])[0]
+            variant = names.get(word, word)
+            cases.append(GoldenCase(case["file"], variant if variant in variants else None, case["atol"]))
+    return cases
+
+
+def compare(method: Method, shared: Path, case: GoldenCase) -> None:
+    """Assert that a method gives a golden output: raw within its tolerance, its image as shared/golden/README.md says.
+
+    Where the authors save colour, the method's module gives the colour image by `recolour_image`.
     """
-    case = next(case for case in json.loads((shared / "golden" / "index.json").read_text()) if case["file"] == file)
-    with np.load(shared / "golden" / file) as golden:
+    with np.load(shared / "golden" / case.file) as golden:
         raw = method.raw(golden["ir"], golden["vis"])
-        np.testing.assert_allclose(raw, golden["raw"], rtol=0, atol=case["atol"])
-        image = drawn(raw, golden["vis"]) if drawn else method.image(raw)
-        difference = np.abs(image.astype(int) - golden["picture"])
-    assert difference.max() <= 1
-    assert np.mean(difference > 0) <= 0.001
+        np.testing.assert_allclose(raw, golden["raw"], rtol=0, atol=case.atol, err_msg=case.file)
+        print(f"{case.file}: {np.abs(raw - golden['raw']).max():.1e} of {case.atol:.1e}")
+        for key in {"picture", "picture_rgb"} & set(golden):
+            image = method.image(raw)
+            if golden[key].ndim == 3:
+                image = sys.modules[type(method).__module__].recolour_image(raw, golden["vis"])
+            difference = np.abs(image.astype(int) - golden[key])
+            assert difference.max() <= 1, (case.file, key)
+            assert np.mean(difference > 0) <= 0.001, (case.file, key)

@@ -10,11 +10,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from methods import weights
 from methods.densefuse import DenseFuse, DenseFuseNetwork
 from metrics.errors import InputError
-from metrics.files import digest
-from tests.methods.checkpoints import DAMAGE, bundle, compare, damage
+from tests.methods.checkpoints import bundle
 
 # Names and shapes of the authors' densefuse_gray.model, and the names in their TensorFlow checkpoint.
 LAYERS = {
@@ -119,14 +117,6 @@ def test_network_and_fusion(folder: Path, state: State, variant: str, size: tupl
     assert reference.max() > 0.01
 
 
-@pytest.mark.parametrize("variant", DenseFuse.variants)
-@pytest.mark.parametrize("size", [(37, 53), (2, 2), (1, 1), (1, 9), (98, 3)])
-def test_every_size(folder: Path, variant: str, size: tuple[int, int]) -> None:
-    fused = DenseFuse(variant=variant, weights=str(folder), device="cpu").fuse(*pair(*size))
-    assert fused.dtype == np.uint8
-    assert fused.shape == size
-
-
 def test_images(folder: Path) -> None:
     raw = np.array([[-3.0, 0.9, 254.99, 400.0]], np.float32)
     clamped = DenseFuse(weights=str(folder), device="cpu")
@@ -144,22 +134,6 @@ def test_no_activity_is_no_trouble(tmp_path: Path, state: State) -> None:
     path = zipped(tmp_path / "own.zip", *bundle(tensorflow(silent)))
     raw = DenseFuse(variant="tf-l1", weights=str(path), device="cpu").raw(*pair(4, 4))
     np.testing.assert_array_equal(raw, np.full((4, 4), 5))
-
-
-def test_own_weights_are_not_called_official(folder: Path) -> None:
-    method = DenseFuse(weights=str(folder / "densefuse_gray.model"), device="cpu")
-    assert method.settings()["official weights"] is False
-    assert method.settings()["weights"] == {"densefuse_gray.model": digest(folder / "densefuse_gray.model")}
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_pytorch_file(folder: Path, kind: str) -> None:
-    path = folder / "densefuse_gray.model"
-    damage(path, kind)
-    with pytest.raises(InputError, match="densefuse_gray.model") as caught:
-        DenseFuse(weights=str(path), device="cpu")
-    assert "\n" not in str(caught.value)
-    assert not (folder / "ran").exists()
 
 
 @pytest.mark.parametrize(
@@ -191,27 +165,3 @@ def test_damaged_tensorflow_file(folder: Path, state: State, kind: str) -> None:
     with pytest.raises(InputError, match="densefuse_gray.zip") as caught:
         DenseFuse(variant="tf-addition", weights=str(path), device="cpu")
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize(
-    ("variant", "file"),
-    [
-        ("pytorch", "densefuse_pytorch_gray_1.npz"),
-        ("tf-addition", "densefuse_tf_addition_1.npz"),
-        ("tf-l1", "densefuse_tf_l1norm_1.npz"),
-    ],
-)
-def test_authors_output(shared: Path, variant: str, file: str, device: str) -> None:
-    folder = shared / "weights" / "densefuse"
-    method = DenseFuse(variant=variant, weights=str(folder), device=device)
-    assert method.settings()["official weights"] is True
-    compare(method, shared, file)
-
-
-@pytest.mark.shared
-def test_authors_files_are_official(shared: Path) -> None:
-    for file in DenseFuse.record.files:
-        content = (shared / "weights" / "densefuse" / file.name).read_bytes()
-        assert weights.official(shared / "weights" / "densefuse" / file.name, file)
-        assert weights.git_blob(content) == file.git_blob

@@ -8,9 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from methods import weights
 from methods.didfuse import Decoder, DIDFuse, Encoder
-from metrics.errors import InputError
 from metrics.images import ImageArray
 
 FILES = {"encoder": "Encoder_weight_IJCAI.pkl", "decoder": "Decoder_weight_IJCAI.pkl"}
@@ -119,46 +117,3 @@ def test_one_pixel_is_repeated_and_cropped(tmp_path: Path, size: tuple[int, int]
     extra = [(0, 2 - min(side, 2)) for side in size]
     padded = method.fuse(np.pad(infrared, extra, mode="edge"), np.pad(visible, extra, mode="edge"))
     np.testing.assert_array_equal(method.fuse(infrared, visible), padded[: size[0], : size[1]])
-
-
-class _Runs:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return (exec, ("raise SystemExit('code in a checkpoint was run')",))
-
-
-@pytest.mark.parametrize("part", ["encoder", "decoder"])
-@pytest.mark.parametrize(
-    "damage", ["truncated", "no weight", "no tensors", "a list", "code", "a name short", "another shape"]
-)
-def test_damaged_checkpoints_are_refused(tmp_path: Path, part: str, damage: str) -> None:
-    parts = _states()
-    path = _write(tmp_path, parts) / FILES[part]
-    state = parts[part]
-    name = next(name for name in state if name.endswith("weight"))
-    if damage == "truncated":
-        path.write_bytes(path.read_bytes()[:-1000])
-    else:
-        cases: dict[str, object] = {
-            "no weight": {"epoch": 120},
-            "no tensors": {"weight": dict.fromkeys(state, "text")},
-            "a list": list(state.values()),
-            "code": {"weight": _Runs()},
-            "a name short": {"weight": {key: value for key, value in state.items() if key != name}},
-            "another shape": {"weight": state | {name: state[name][1:]}},
-        }
-        torch.save(cases[damage], path)
-    with pytest.raises(InputError, match=path.name) as error:
-        DIDFuse(weights=str(tmp_path), device="cpu")
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.shared
-def test_official_output(shared: Path, device: str) -> None:
-    case = np.load(shared / "golden" / "didfuse_TNO_10.npz")
-    method = DIDFuse(weights=str(shared / "weights" / "didfuse"), device=device)
-    assert all(weights.official(method.files[file.name], file) for file in DIDFuse.record.files)
-    assert method.settings()["official weights"] is True
-    np.testing.assert_allclose(method.raw(case["ir"], case["vis"]), case["raw"], rtol=0, atol=1e-5)
-    difference = np.abs(method.fuse(case["ir"], case["vis"]).astype(int) - case["picture"])
-    assert difference.max() <= 1
-    assert np.mean(difference > 0) <= 1e-3

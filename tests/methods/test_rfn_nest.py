@@ -1,8 +1,6 @@
 """RFN-Nest: the nest, the residual fusion, and the pieces that large images are fused in."""
 
 import hashlib
-import shutil
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,26 +13,15 @@ from torch import Tensor, nn
 
 from methods.rfn_nest import FusionNetwork, NestFuse, RFNNest, tiles, upsampled
 from metrics.errors import InputError
-from tests.methods.checkpoints import DAMAGE, compare, damage
+from tests.methods.stand_ins import draw_state
 
 CODER, FUSION = (file.name for file in RFNNest.record.files)
 State = dict[str, Tensor]
 
 
-def stand_in(network: nn.Module) -> State:
-    """Weights drawn from generators that each name seeds."""
-    state = {}
-    for name, tensor in network.state_dict().items():
-        shape = tuple(tensor.shape)
-        scale = np.sqrt(2 / np.prod(shape[1:])) if len(shape) == 4 else 0.1
-        drawn = scale * np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
-        state[name] = torch.from_numpy(drawn.astype(np.float32))
-    return state
-
-
 @pytest.fixture(scope="module")
 def states() -> dict[str, State]:
-    return {CODER: stand_in(NestFuse()), FUSION: stand_in(FusionNetwork())}
+    return {CODER: draw_state(NestFuse()), FUSION: draw_state(FusionNetwork())}
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +125,7 @@ def test_official_names_and_shapes(
     digest: str,
 ) -> None:
     """The digest is of weights drawn by name, shape and order with the authors' own network: it pins all three."""
-    state = stand_in(network())
+    state = draw_state(network())
     assert len(state) == tensors
     assert sum(tensor.numel() for tensor in state.values()) == parameters
     assert {name: tuple(state[name].shape) for name in shapes} == shapes
@@ -157,13 +144,6 @@ def test_network(method: RFNNest, states: dict[str, State], size: tuple[int, int
     reference = expected(states, *images)
     np.testing.assert_allclose(method.raw(*images), reference, rtol=0, atol=1e-2)
     assert reference.max() > 10, "else the comparison says little"
-
-
-@pytest.mark.parametrize("size", [(37, 53), (16, 16), (1, 1), (3, 40)])
-def test_every_size(method: RFNNest, size: tuple[int, int]) -> None:
-    fused = method.fuse(*pair(*size))
-    assert fused.dtype == np.uint8
-    assert fused.shape == size
 
 
 def test_upsampling_mirrors_the_missing_row_and_column() -> None:
@@ -206,24 +186,7 @@ def test_image(method: RFNNest) -> None:
     np.testing.assert_array_equal(method.image(np.full((2, 3), 7, np.float32)), np.zeros((2, 3)))
 
 
-@pytest.mark.parametrize(("file", "kind"), [*((CODER, kind) for kind in DAMAGE), (FUSION, "shape"), (FUSION, "list")])
-def test_damaged_files(folder: Path, tmp_path: Path, file: str, kind: str) -> None:
-    for name in (CODER, FUSION):
-        shutil.copyfile(folder / name, tmp_path / name)
-    damage(tmp_path / file, kind)
-    with pytest.raises(InputError, match=file) as caught:
-        RFNNest(weights=str(tmp_path), device="cpu")
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "ran").exists()
-
-
 def test_no_download_names_the_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IVIF_WEIGHTS", str(tmp_path))
     with pytest.raises(InputError, match=r"nestfuse_gray_1e2.model is not there .*unpack https://github.com/hli1221"):
         RFNNest(device="cpu")
-
-
-@pytest.mark.shared
-def test_authors_code(shared: Path, folder: Path, device: str) -> None:
-    """The authors' program with weights that stand in for theirs."""
-    compare(RFNNest(weights=str(folder), device=device), shared, "rfn_nest_synthetic_1.npz")

@@ -9,10 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from methods.sage import SAGE, SAGENetwork, recoloured
-from metrics.errors import InputError
+from methods.sage import SAGE, SAGENetwork, recolour_image
 from metrics.images import ImageArray
-from tests.methods.checkpoints import DAMAGE, compare, damage
 
 # The authors' names of the convolutions, with kernels (out, in, height, width); a normalisation follows all but the
 # last, its number one higher.
@@ -120,21 +118,6 @@ def test_network(path: Path, state: State, size: tuple[int, int]) -> None:
     assert np.std(raw) > 0.01, "else the comparison says little"
 
 
-@pytest.mark.parametrize("size", [(37, 53), (3, 3), (2, 2), (1, 1), (1, 9), (260, 3)])
-def test_every_size(path: Path, size: tuple[int, int]) -> None:
-    fused = SAGE(weights=str(path), device="cpu").fuse(*pair(*size))
-    assert fused.dtype == np.uint8
-    assert fused.shape == size
-
-
-def test_grey_pairs(path: Path) -> None:
-    """A grey image gives what it gives as three equal channels."""
-    infrared, visible = pair(12, 15)[0], pair(15, 12)[0].T
-    method = SAGE(weights=str(path), device="cpu")
-    three = [np.repeat(image[:, :, None], 3, axis=2) for image in (infrared, visible)]
-    np.testing.assert_array_equal(method.raw(infrared, visible), method.raw(three[0], three[1]))
-
-
 def test_images(path: Path) -> None:
     method = SAGE(weights=str(path), device="cpu")
     # 255 x: -25.5, 25.4, 25.6, 127.5 (half up), 280.5.
@@ -145,32 +128,4 @@ def test_images(path: Path) -> None:
     # 127.5 + 1.403 Cr = 203.96, 127.5 - 0.714 Cr - 0.344 Cb = 102.86, 127.5 + 1.773 Cb = 53.92.
     # The grey pixel's chroma is 0.5: 63.6 + 0.7, - 0.53, + 0.89.
     fused = np.array([[0.5, 63.6 / 255]], np.float32)
-    np.testing.assert_array_equal(recoloured(fused, visible), [[[204, 103, 54], [64, 63, 64]]])
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_file(path: Path, kind: str) -> None:
-    damage(path, kind)
-    with pytest.raises(InputError, match="checkpoints.pt") as caught:
-        SAGE(weights=str(path), device="cpu")
-    assert "\n" not in str(caught.value)
-    assert not (path.parent / "ran").exists()
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("number", [1, 2])
-def test_authors_output(shared: Path, number: int, device: str) -> None:
-    """The grey image of the second, a colour pair, is ours: the fused luma rounded as the authors round theirs."""
-    method = SAGE(weights=str(shared / "weights" / "sage"), device=device)
-    assert method.settings()["official weights"] is True
-    compare(method, shared, f"sage_{number}.npz")
-
-
-@pytest.mark.shared
-def test_authors_colours(shared: Path, device: str) -> None:
-    method = SAGE(weights=str(shared / "weights" / "sage"), device=device)
-    with np.load(shared / "golden" / "sage_2.npz") as golden:
-        fused = recoloured(method.raw(golden["ir"], golden["vis"]), golden["vis"])
-        difference = np.abs(fused.astype(int) - golden["picture_rgb"])
-    assert difference.max() <= 1
-    assert np.mean(difference > 0) <= 0.001
+    np.testing.assert_array_equal(recolour_image(fused, visible), [[[204, 103, 54], [64, 63, 64]]])

@@ -12,7 +12,7 @@ from torch import Tensor
 from methods.sdnet import SDNet, SDNetNetwork
 from metrics.errors import InputError
 from metrics.images import ImageArray
-from tests.methods.checkpoints import bundle, compare
+from tests.methods.checkpoints import bundle
 
 # Names in the authors' checkpoint, with kernels (height, width, in, out); the decomposition network's are ignored.
 LAYERS = {
@@ -86,13 +86,6 @@ def test_network(folder: Path, tensors: Tensors, size: tuple[int, int]) -> None:
     assert size == (1, 1) or np.std(raw) > 0.01, "else the comparison says little"
 
 
-@pytest.mark.parametrize("size", [(37, 53), (2, 2), (1, 1), (1, 9), (260, 3)])
-def test_every_size(folder: Path, size: tuple[int, int]) -> None:
-    fused = SDNet(weights=str(folder), device="cpu").fuse(*pair(*size))
-    assert fused.dtype == np.uint8
-    assert fused.shape == size
-
-
 def test_image_spans_all_levels(folder: Path) -> None:
     method = SDNet(weights=str(folder), device="cpu")
     # 255 (x + 0.4) / 1.2, rounded: 0, 42.5 (either side), 85, 191.25, 255.
@@ -123,11 +116,3 @@ def test_damaged_files(folder: Path, tmp_path: Path, tensors: Tensors, kind: str
     with pytest.raises(InputError, match=complaint) as caught:
         SDNet(weights=str(tmp_path), device="cpu")
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("number", [1, 2])
-def test_authors_output(shared: Path, number: int, device: str) -> None:
-    method = SDNet(weights=str(shared / "weights" / "sdnet"), device=device)
-    assert method.settings()["official weights"] is True
-    compare(method, shared, f"sdnet_{number}.npz")

@@ -11,9 +11,7 @@ from torch import Tensor
 
 import methods.swinfuse
 from methods.swinfuse import SwinFuse, SwinFuseNetwork
-from metrics.errors import InputError
 from metrics.images import ImageArray
-from tests.methods.checkpoints import DAMAGE, compare, damage
 
 HEADS = {"EN1_0": 1, "EN2_0": 2, "EN3_0": 4}
 NAME = "Final_epoch_50_Mon_Feb_14_17_37_05_2022_1e3.model"
@@ -132,7 +130,6 @@ def test_agrees_with_the_published_computation(
     path: Path, state: State, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(methods.swinfuse, "_TILE", 14)
-    monkeypatch.setattr(methods.swinfuse, "_AT_ONCE", 3)
     images = pair(*size)
     method = SwinFuse(weights=str(path), device="cpu")
     reference = expected(state, *images, tile=14)
@@ -178,23 +175,6 @@ def test_a_file_with_every_table_gives_the_same(path: Path, state: State, tmp_pa
     images = pair(12, 15)
     ours, theirs = (SwinFuse(weights=str(file), device="cpu").raw(*images) for file in (path, whole))
     np.testing.assert_array_equal(ours, theirs)
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_weights(path: Path, kind: str) -> None:
-    damage(path, kind)
-    with pytest.raises(InputError, match=NAME) as caught:
-        SwinFuse(weights=str(path), device="cpu")
-    assert "\n" not in str(caught.value)
-    assert not (path.parent / "ran").exists()
-
-
-@pytest.mark.shared
-def test_official_code_with_stand_in_weights(shared: Path, device: str) -> None:
-    stand_in = shared / "weights" / "swinfuse_synthetic" / "params_without_attn_mask.pt"
-    method = SwinFuse(weights=str(stand_in), device=device)
-    assert method.settings()["official weights"] is False
-    compare(method, shared, "swinfuse_synthetic_ROAD_040.npz")
 
 
 @pytest.mark.shared

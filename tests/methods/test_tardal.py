@@ -9,11 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from methods import weights
 from methods.tardal import TarDAL, TarDALGenerator
-from metrics.errors import InputError
 from metrics.images import ImageArray
-from tests.methods.checkpoints import DAMAGE, compare, damage
 
 FILES = {"dt": "tardal.pt", "tt": "tardal+.pt", "ct": "tardal++.pt"}
 # Output and input channels of every convolution in the authors' files, and whether a normalisation follows.
@@ -106,12 +103,6 @@ def test_agrees_with_the_published_computation(folder: Path, state: State, varia
     assert fused.shape == size
 
 
-@pytest.mark.parametrize("variant", TarDAL.variants)
-def test_one_pixel(folder: Path, variant: str) -> None:
-    fused = TarDAL(variant=variant, weights=str(folder), device="cpu").fuse(*pair(1, 1))
-    assert fused.shape == (1, 1)
-
-
 def test_image_is_clipped_and_rounded_half_to_even(folder: Path) -> None:
     # 0.5 * 255 = 127.5 -> 128; 2.5 / 255 * 255 = 2.5 -> 2.
     raw = np.array([[-0.9, 0.5, 2.5 / 255, 0.999, 1.7]], dtype=np.float32)
@@ -124,33 +115,3 @@ def test_weights_of_version_1_are_the_same(folder: Path, state: State, tmp_path:
     images = pair(8, 9)
     ours = TarDAL(weights=str(newer), device="cpu").raw(*images)
     np.testing.assert_array_equal(ours, TarDAL(weights=str(folder), device="cpu").raw(*images))
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_weights(folder: Path, kind: str) -> None:
-    damage(folder / "tardal.pt", kind)
-    with pytest.raises(InputError, match=r"tardal\.pt") as caught:
-        TarDAL(weights=str(folder), device="cpu")
-    assert "\n" not in str(caught.value)
-    assert not (folder / "ran").exists()
-
-
-def test_own_weights_are_not_the_official_ones(folder: Path) -> None:
-    assert TarDAL(weights=str(folder), device="cpu").settings()["official weights"] is False
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("variant", ["dt", "ct"])
-def test_official_output(shared: Path, variant: str, device: str) -> None:
-    method = TarDAL(variant=variant, weights=str(shared / "weights" / "tardal"), device=device)
-    compare(method, shared, f"tardal_v0_{variant}_ROAD_040.npz")
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("variant", TarDAL.variants)
-def test_official_files_are_known(shared: Path, variant: str) -> None:
-    method = TarDAL(variant=variant, weights=str(shared / "weights" / "tardal"), device="cpu")
-    assert list(method.files) == [FILES[variant]]
-    known = {file.name: file for file in TarDAL.record.files}
-    assert all(weights.official(path, known[name]) for name, path in method.files.items())
-    assert method.settings()["official weights"] is True

@@ -9,11 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from methods import weights
 from methods.ydtr import YDTR, Transformer, YDTRNetwork
-from metrics.errors import InputError
 from metrics.images import ImageArray
-from tests.methods.checkpoints import DAMAGE, compare, damage
 
 State = dict[str, Tensor]
 
@@ -152,24 +149,3 @@ def test_image_is_clipped_and_cut_off(path: Path) -> None:
     # 0.5 * 255 = 127.5 -> 127; 0.999 * 255 = 254.7 -> 254.
     raw = np.array([[-0.1, 0.0, 0.5, 0.999]], dtype=np.float32)
     assert YDTR(weights=str(path), device="cpu").image(raw).tolist() == [[0, 0, 127, 254]]
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_weights(path: Path, kind: str) -> None:
-    damage(path, kind)
-    with pytest.raises(InputError, match=r"model_10\.pth") as caught:
-        YDTR(weights=str(path), device="cpu")
-    assert "\n" not in str(caught.value)
-    assert not (path.parent / "ran").exists()
-
-
-def test_own_weights_are_not_the_official_ones(path: Path) -> None:
-    assert YDTR(weights=str(path), device="cpu").settings()["official weights"] is False
-
-
-@pytest.mark.shared
-def test_official_output(shared: Path, device: str) -> None:
-    method = YDTR(weights=str(shared / "weights" / "ydtr"), device=device)
-    assert weights.official(method.files["model_10.pth"], YDTR.record.files[0])
-    assert method.settings()["official weights"] is True
-    compare(method, shared, "ydtr_ROAD_040.npz")
