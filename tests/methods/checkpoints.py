@@ -114,7 +114,7 @@ def damage(path: Path, kind: str) -> None:
         path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n" * 30)
     else:
         file = torch.load(path, weights_only=True)
-        state = file.get("weight", file)
+        state = file[wrapper] if (wrapper := next(iter(WRAPPERS & set(file)), "")) else file
         first = next(iter(state))
         spoiled: dict[str, Any] = {
             "missing": {name: tensor for name, tensor in state.items() if name != first},
@@ -125,9 +125,10 @@ def damage(path: Path, kind: str) -> None:
             "list": list(state.values()),
             "code": {**state, first: _Code(path.parent / "ran")},
         }
-        torch.save({**file, "weight": spoiled[kind]} if "weight" in file else spoiled[kind], path)
+        torch.save({**file, wrapper: spoiled[kind]} if wrapper else spoiled[kind], path)
 
 
+WRAPPERS = {"weight", "params"}  # under which some official files hold their weights
 DAMAGE = ("truncated", "empty", "text", "missing", "unknown", "shape", "no tensor", "infinite", "list", "code")
 
 

@@ -89,7 +89,8 @@ def save(name: str, file: str, state: State, folder: Path) -> None:
         (folder / (file.rpartition(".data-")[0] + ".index")).write_bytes(index)
     else:
         kept = {key: tensor for key, tensor in state.items() if not key.endswith("attn_mask")}  # 85 MB of constants
-        torch.save({"weight": kept, "epoch": 120} if name == "didfuse" else kept, folder / file)
+        wrapped = {"didfuse": {"weight": kept, "epoch": 120}, "ship": {"params": kept}}
+        torch.save(wrapped.get(name, kept), folder / file)
 
 
 def tensorflow_tensors(name: str, state: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:

@@ -9,11 +9,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from methods import lrrnet, weights
+from methods import lrrnet
 from methods.lrrnet import LRRNet, LRRNetwork, fuse_in_cache, shrink
-from metrics.errors import InputError
 from metrics.images import ImageArray
-from tests.methods.checkpoints import DAMAGE, compare, damage
 
 FILE = LRRNet.record.files[0].name
 State = dict[str, Tensor]
@@ -130,20 +128,3 @@ def test_image_is_stretched_to_254(path: Path) -> None:
     method = LRRNet(weights=str(path), device="cpu")
     assert method.image(raw).tolist() == [[0, 127, 254]]
     assert method.image(np.full((2, 3), 0.3, np.float32)).max() == 0
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_weights(path: Path, kind: str) -> None:
-    damage(path, kind)
-    with pytest.raises(InputError, match="final_lrr_net") as caught:
-        LRRNet(weights=str(path), device="cpu")
-    assert "\n" not in str(caught.value)
-    assert not (path.parent / "ran").exists()
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("case", ["2_crop", "3_crop"])
-def test_official_output(shared: Path, device: str, case: str) -> None:
-    method = LRRNet(weights=str(shared / "weights" / "lrrnet"), device=device)
-    assert weights.official(method.files[FILE], LRRNet.record.files[0])
-    compare(method, shared, f"lrrnet_{case}.npz")

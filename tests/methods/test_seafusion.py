@@ -9,11 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from methods import weights
 from methods.seafusion import SeAFusion, SeAFusionNetwork, recolour_image
-from metrics.errors import InputError
 from metrics.images import ImageArray
-from tests.methods.checkpoints import DAMAGE, compare, damage
 
 FILE = "fusionmodel_final.pth"
 State = dict[str, Tensor]
@@ -124,20 +121,3 @@ def test_the_colour_image_is_stretched_over_all_channels_together() -> None:
     span = 1 - green
     grey = int(255 * (0.25 - green) / span)
     assert recolour_image(raw, visible).tolist() == [[[255, 0, int(255 * (blue - green) / span)], [grey] * 3]]
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_weights(path: Path, kind: str) -> None:
-    damage(path, kind)
-    with pytest.raises(InputError, match=r"fusionmodel_final\.pth") as caught:
-        SeAFusion(weights=str(path), device="cpu")
-    assert "\n" not in str(caught.value)
-    assert not (path.parent / "ran").exists()
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("case", ["MSRS_01023N_crop", "2_crop"])
-def test_official_output(shared: Path, device: str, case: str) -> None:
-    method = SeAFusion(weights=str(shared / "weights" / "seafusion"), device=device)
-    assert weights.official(method.files[FILE], SeAFusion.record.files[0])
-    compare(method, shared, f"seafusion_{case}.npz", recolour_image if case.startswith("MSRS") else None)

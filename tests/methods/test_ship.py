@@ -9,11 +9,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from methods import weights
 from methods.ship import SHIP, FiveTaps, InvertibleConvolution, SHIPNetwork, SpatialInteraction, recolour_image
 from metrics.errors import InputError
 from metrics.images import ImageArray
-from tests.methods.checkpoints import compare
 
 FILE = "SHIP_model.pth"
 State = dict[str, Tensor]
@@ -260,11 +258,3 @@ def test_damaged_weights(path: Path, state: State, kind: str) -> None:
     with pytest.raises(InputError, match=r"SHIP_model\.pth") as caught:
         SHIP(weights=str(path), device="cpu")
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("case", ["MSRS_01023N_crop", "2_crop"])
-def test_official_output(shared: Path, device: str, case: str) -> None:
-    method = SHIP(weights=str(shared / "weights" / "ship"), device=device)
-    assert weights.official(method.files[FILE], SHIP.record.files[0])
-    compare(method, shared, f"ship_{case}.npz", recolour_image if case.startswith("MSRS") else None)
