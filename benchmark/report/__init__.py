@@ -82,7 +82,10 @@ def _content(folder: Path, run: record.Record, scores: Scores) -> dict[str, Any]
     lines = [(group, sheet, line) for group in tables for sheet in group.sheets for line in sheet.lines]
     labels = tuple(dict.fromkeys((*run.labels, *(line.label for *_, line in lines if line.origin == sheets.MEASURED))))
     origins, environments = provenance.provenance(folder, run.parts, labels)
-    failures = [(group.title, sheet.dataset, line.label, line.reason) for group, sheet, line in lines if line.reason]
+    failures: dict[tuple[str, str], list[str]] = {}  # by method and reason, where
+    for group, sheet, line in lines:
+        if line.reason:
+            failures.setdefault((line.label, line.reason), []).append(f"{group.title}, {sheet.dataset}")
     return {
         "run": run,
         "tables": tables,

@@ -14,6 +14,7 @@ from benchmark.tables.latex import format_number
 from benchmark.tables.origins import DIFFERENCE, MEASURED, PUBLISHED, SEPARATOR
 from benchmark.tables.ranking import marks, split_columns
 from benchmark.tables.statistics import ALL
+from metrics.registry import METRICS
 
 ORIGINS = {PUBLISHED: "the paper's", DIFFERENCE: "difference"}
 UNDEFINED, MINUS = "–", "−"
@@ -168,7 +169,11 @@ def show_ranks(found: Tables) -> tuple[Sheet, ...]:
 def show_sweeps(found: Tables) -> tuple[SheetGroup, ...]:
     """Return the sweeps that the run has made."""
     return tuple(
-        SheetGroup(key, _SWEEPS[key], tuple(_sweep_sheet(str(name), rows) for name, rows in frame.groupby("dataset")))
+        SheetGroup(
+            key,
+            _SWEEPS[key],
+            tuple(_sweep_sheet(str(name), rows) for name, rows in frame.groupby("dataset", sort=False)),
+        )
         for key, frame in found.sweeps.items()
     )
 
@@ -230,7 +235,10 @@ def _rank_sheet(dataset: str, rows: pd.DataFrame, tied: set[tuple[str, str, str]
             text = UNDEFINED if np.isnan(rank) else f"{rank:.2f}"
             values[str(name)] = Value(None if np.isnan(rank) else float(rank), text, place=place, tied=is_tied)
         lines.append(Line(method, values))
-    return Sheet(dataset, split_columns([*ids, ALL]), tuple(lines), foot=_describe_test(rows))
+    parts = split_columns([*ids, ALL])
+    if len(parts) > 1:
+        parts = {"over all metrics": [ALL], **split_columns(ids)}
+    return Sheet(dataset, parts, tuple(lines), foot=_describe_test(rows))
 
 
 def _describe_test(rows: pd.DataFrame) -> str:
@@ -248,16 +256,15 @@ def _describe_test(rows: pd.DataFrame) -> str:
 
 
 def _sweep_sheet(dataset: str, rows: pd.DataFrame) -> Sheet:
-    columns = [name for name in rows.select_dtypes("number").columns if name != "images"]
+    columns = [name for name in rows.select_dtypes("number").columns if name in METRICS]
     notes = _Notes()
     lines = []
     for row in rows.to_dict("records"):
         reason = "" if row.get("status", "done") == "done" else row["status"]
-        texts = {name: UNDEFINED if np.isnan(row[name]) else f"{row[name]:.4f}" for name in columns}
-        values = {
-            name: Value(None if np.isnan(row[name]) else row[name], text.removesuffix(".0000").replace("-", MINUS))
-            for name, text in texts.items()
-        }
+        values = {}
+        for name in columns:
+            text = format_number(row[name], MEASURED, metric_table.DIGITS, UNDEFINED).replace("-", MINUS)
+            values[name] = Value(None if np.isnan(row[name]) else row[name], text)
         references = notes.number([reason, *row.get("notes", "").split(SEPARATOR)])
         lines.append(Line(row["setting"], values, reason=reason, notes=references))
     facts = tuple((name, _fact(rows[name].iloc[0])) for name in ("images", "convention", "size") if name in rows)

@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import metrics
 from benchmark.datasets.base import Box, Pair
 from benchmark.engine import run_record as record
 from benchmark.engine import stages
 from benchmark.engine.cells import Cell
-from benchmark.engine.experiment import Experiment, MethodSettings
+from benchmark.engine.experiment import Experiment, MethodSettings, ScoreSettings
 from benchmark.tables import metric_table as tables
 from benchmark.tables import statistics
 from metrics import images
@@ -27,22 +26,23 @@ WIDTH, HEIGHT = 160, 120
 
 
 @pytest.fixture(scope="session")
-def make_run() -> Callable[[Path], record.Record]:
+def make_run() -> Callable[..., record.Record]:
     return _make
 
 
-def _make(folder: Path) -> record.Record:
+def _make(folder: Path, selection: str = "paper") -> record.Record:
+    score = ScoreSettings(metrics=selection)
     generator = np.random.default_rng(0)
     parts, blocks = [], []
     for title, names in SETS:
         pairs = tuple(_pair(folder / "data" / str(len(parts)), name, generator) for name in names)
         part = record.Part("folders", title, ("Car", "People"), pairs, "all of it", "f" * 64, ("one left out",))
         parts.append(part)
-        rows = [_row(folder, part, label, generator) for label in METHODS]
+        rows = [_row(folder, part, label, generator, score.ids) for label in METHODS]
         blocks.append(tables.DatasetScores(title, len(pairs), part.fingerprint, part.split, rows))
     methods = [MethodSettings(name=name) for name in ("infrared", "visible", "average")]
     methods += [MethodSettings(name="average", label=label) for label in METHODS[3:]]
-    experiment = Experiment(TITLE, [], methods)
+    experiment = Experiment(TITLE, [], methods, score=score)
     found = record.Record(experiment, METHODS, tuple(parts))
     record.write(folder, found)
     tables.table(blocks, experiment.score).to_csv(folder / "table1.csv", index=False)
@@ -85,7 +85,9 @@ def _image(generator: np.random.Generator) -> images.ImageArray:
     return np.kron(coarse // 2, np.ones((20, 20), np.uint8)) + fine
 
 
-def _row(folder: Path, part: record.Part, label: str, generator: np.random.Generator) -> tables.MethodScores:
+def _row(
+    folder: Path, part: record.Part, label: str, generator: np.random.Generator, ids: tuple[str, ...]
+) -> tables.MethodScores:
     ranked = label not in METHODS[:2]
     items = {pair.name: "0" * 64 for pair in part.pairs}
     fuse, score = (Cell(folder, part.title, label, stage) for stage in ("fuse", "score"))
@@ -101,8 +103,8 @@ def _row(folder: Path, part: record.Part, label: str, generator: np.random.Gener
     for pair in part.pairs:
         images.write(fuse.folder / f"{pair.name}.png", _image(generator))
     fuse.close()
-    values = generator.uniform(0.1, 9.0, (len(part.pairs), len(metrics.PAPER)))
-    frame = pd.DataFrame(values, pd.Index([pair.name for pair in part.pairs], name="image"), list(metrics.PAPER))
+    values = generator.uniform(0.1, 9.0, (len(part.pairs), len(ids)))
+    frame = pd.DataFrame(values, pd.Index([pair.name for pair in part.pairs], name="image"), list(ids))
     if not ranked:
         frame["SCD"] = np.nan
     score.open({"convention": "tang2022", "size": "native", "code": "ef" * 32}, items, discard=lambda names: None)

@@ -61,6 +61,13 @@ def page(driver: Any, address: str) -> Iterator[Any]:
     assert driver.get_log("browser") == []  # neither script errors nor what the policy blocked
 
 
+@pytest.fixture(scope="module")
+def wide_address(make_run: Callable[..., record.Record], tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("wide")
+    make_run(folder, "all")
+    return report.write(folder).as_uri()
+
+
 def resize(driver: Any, width: int, height: int) -> None:
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -177,3 +184,50 @@ def test_phone_has_no_horizontal_scroll(page: Any) -> None:
     assert page.execute_script("const s = document.querySelector('.scroll'); return s.scrollWidth > s.clientWidth")
     page.execute_script("document.querySelector('#images .open').click()")
     assert page.execute_script("return document.querySelector('#stage').clientWidth") <= 390
+
+
+TALLEST = 100  # pixels of a row: a name on three lines, or a number with its interval and spread
+MEASURE = """
+const shown = (element) => element.checkVisibility() && element.getBoundingClientRect().width > 1;
+const boxes = [...document.querySelectorAll(".scroll")].filter(shown);
+const overflows = (element) => element.scrollWidth > element.clientWidth + 1;
+const clips = (element) => getComputedStyle(element).overflowX !== "visible" && overflows(element);
+const rows = [...document.querySelectorAll("tbody tr")];
+return {
+  width: document.documentElement.scrollWidth,
+  tall: rows.filter((row) => row.offsetHeight > arguments[0]).map((row) => row.innerText),
+  silent: boxes.filter((box) => clips(box) && box.previousElementSibling.hidden).length,
+  scrolling: boxes.filter(clips).length,
+  clipped: [...document.querySelectorAll("main *")].filter((element) => shown(element) && !element.children.length
+    && !element.matches(".away, svg *") && clips(element)).map((element) => element.textContent),
+};
+"""
+
+
+@pytest.mark.parametrize("opened", [False, True], ids=["as opened", "all disclosed"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_row_is_tall_no_text_cut_off_and_wide_tables_say_so(
+    driver: Any, wide_address: str, width: int, opened: bool
+) -> None:
+    resize(driver, width, 860)
+    driver.get(wide_address)
+    if opened:
+        driver.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+    driver.execute_script("document.querySelector('#show-paper').click()")
+    driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    found = driver.execute_script(MEASURE, TALLEST)
+    assert found["width"] <= width
+    assert found["tall"] == []
+    assert found["silent"] == 0
+    assert found["clipped"] == []
+    assert bool(found["scrolling"]) == (width == 390)
+
+
+def test_metrics_stand_in_groups_and_sort_by_their_direction(driver: Any, wide_address: str) -> None:
+    resize(driver, 1280, 860)
+    driver.get(wide_address)
+    titles = [title.text for title in driver.find_elements("css selector", "#tables h4")]
+    assert titles[:4] == ["information", "structure", "gradient", "fidelity"]
+    heading = next(th for th in driver.find_elements("css selector", "#tables th") if th.text.startswith("MSE ↓"))
+    heading.find_element("css selector", ".sort").click()
+    assert heading.get_attribute("aria-sort") == "ascending"
