@@ -132,7 +132,8 @@ def read_tables(folder: Path, run: Record) -> Tables:
         key: of_the_run(csv_files.read_frame(path, "dataset", "setting"))
         for key, path in paths({key: key for key in _SWEEPS}).items()
     }
-    return Tables({number: table for number, table in found.items() if len(table)}, statistics, sweeps)
+    tables = {number: table for number, table in found.items() if len(table)}
+    return Tables(tables, statistics, {key: frame for key, frame in sweeps.items() if len(frame)})
 
 
 def _names(pattern: str) -> dict[int, str]:

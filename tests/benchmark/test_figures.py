@@ -30,6 +30,7 @@ from benchmark.figures import scenes as scenes_module
 from benchmark.figures import sheet as sheet_module
 from benchmark.figures import sweeps as sweeps_module
 from benchmark.figures.ranking import bars
+from metrics import METRICS
 from metrics.errors import InputError
 
 IDS = list(metrics.PAPER)
@@ -165,6 +166,22 @@ def test_box_plots_have_a_panel_a_metric_and_a_box_a_method(drawn: list[Figure],
         medians = [line.get_xdata()[0] for line in axes.lines if line.get_color() == sheet_module.COLOURS[1]]
         assert np.allclose(medians, [frame[metric].median() for frame in given.values()], equal_nan=True)
     assert AWKWARD in texts(drawn[0])
+
+
+def test_more_than_eight_metrics_are_drawn_in_a_figure_a_group(tmp_path: Path) -> None:
+    ids = metrics.select("all", "tang2022")
+    values = np.random.default_rng(0).normal(size=(5, len(ids)))
+    files = box_plots({"a": pd.DataFrame(values, columns=list(ids))}, tmp_path / "box_plots_M3FD")
+    assert {path.stem for path in files} >= {"box_plots_M3FD_information", "box_plots_M3FD_gradient"}
+    assert all(path.is_file() for path in files)
+
+
+@pytest.mark.parametrize("ids", [("MSE",), ("EN", "SSIM", "MSE", "N_abf", "CC"), tuple(METRICS)])
+def test_a_sweep_has_a_panel_for_any_metric(drawn: list[Figure], tmp_path: Path, ids: tuple[str, ...]) -> None:
+    frame = pd.DataFrame([{"dataset": "M3FD", "alpha": alpha, **dict.fromkeys(ids, alpha)} for alpha in (1.0, 2.0)])
+    sweep(frame, "alpha", tmp_path, ids)
+    titles = [axes.get_title() for axes in drawn[0].axes if axes.get_visible()]
+    assert titles == [f"{name} {METRICS[name].arrow}" for name in ids]
 
 
 def test_runs_of_ranks_that_a_difference_joins() -> None:

@@ -131,6 +131,23 @@ def test_a_convention_without_vif_leaves_it_empty(pairs: tuple[Pair, ...]) -> No
     assert done[-1] == (len(VARIANTS), len(VARIANTS))
 
 
+def test_a_loss_improves_where_it_falls(pairs: tuple[Pair, ...]) -> None:
+    found = gaming.gaming(pairs, ScoreSettings(metrics="MSE,N_abf,SF"), workers=1)
+    best = gaming.find_gains(found).set_index("metric")
+    assert sorted(best.index) == ["MSE", "N_abf", "SF"]
+    mean = {name: row(found, name, "mean") for name in VARIANTS}
+    for metric in ("MSE", "N_abf"):
+        lowest = min(CHANGES, key=lambda name: mean[name][metric])
+        assert best.loc[metric, "variant"] == lowest
+        assert best.loc[metric, "gained"] == (mean[lowest][metric] < mean["Average"][metric])
+    # The average is nearest to both sources, so noise raises its MSE on every image.
+    assert row(found, "Average, noise 20", "change")["MSE"] > 0
+    assert row(found, "Average, noise 20", "improved")["MSE"] == 0
+    page = gaming.to_markdown(found)
+    assert "MSE ↓" in page
+    assert "SF ↑" in page
+
+
 def test_written_files(found: pd.DataFrame, tmp_path: Path) -> None:
     csv, page = gaming.write(tmp_path, found)
     pd.testing.assert_frame_equal(pd.read_csv(csv), found)

@@ -205,3 +205,27 @@ def test_different_images_are_refused() -> None:
     scores["b"] = scores["b"].iloc[1:]
     with pytest.raises(InputError, match="b has scores of 4 images and a of 5"):
         summary("M3FD", scores, "ab")
+
+
+def test_lower_values_of_a_loss_rank_higher() -> None:
+    values = normal(20, [0.0, 0.6, 1.2], seed=1)[:, :, 0]
+    gain, loss = frames(values), frames(-values)
+    both = {name: pd.DataFrame({"EN": gain[name]["EN"], "MSE": loss[name]["EN"]}) for name in gain}
+    found = summary("D", both, "abc")
+    columns = ["rank", "friedman_p", "critical_difference", "not_worse"]
+    pd.testing.assert_frame_equal(rows(found, "EN")[columns], rows(found, "MSE")[columns])
+    pd.testing.assert_frame_equal(rows(found, "EN")[columns], rows(found, ALL)[columns])
+    assert rows(found, "EN")["rank"].idxmin() == "c"
+
+
+def test_two_methods_and_a_loss() -> None:
+    both = frames(normal(20, [0.0, 2.0], seed=1)[:, :, 0])
+    found = summary("D", {name: frame[["EN"]].rename(columns={"EN": "MSE"}) for name, frame in both.items()}, "ab")
+    assert rows(found, "MSE")["not_worse"].tolist() == [True, False]
+
+
+def test_different_metrics_are_refused() -> None:
+    scores = frames(normal(5, [0.0, 1.0]))
+    scores["b"] = scores["b"].drop(columns="VIF")
+    with pytest.raises(InputError, match="the same metrics for every method"):
+        summary("M3FD", scores, "ab")

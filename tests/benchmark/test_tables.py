@@ -13,7 +13,7 @@ import metrics
 from benchmark.engine.experiment import ScoreSettings
 from benchmark.tables import metric_table as tables
 from benchmark.tables.metric_table import DatasetScores, MethodScores
-from benchmark.tables.ranking import marks
+from benchmark.tables.ranking import marks, part_slug, split_columns
 
 IDS = list(metrics.PAPER)
 
@@ -196,3 +196,54 @@ def test_writing_gives_all_files(number: tables.Number, tmp_path: Path) -> None:
     written = pd.read_csv(tmp_path / f"table{number}_statistics.csv")
     assert len(written) == 2 * (len(IDS) + 1)
     assert written["wilcoxon_p"].notna().all()
+
+
+@pytest.fixture
+def everything() -> tuple[list[DatasetScores], ScoreSettings]:
+    """Three methods by all metrics; the first has the lowest value of each."""
+    score = ScoreSettings(metrics="all")
+    noise = np.random.default_rng(0).normal(size=(30, 3, len(score.ids))) + np.array([0.0, 3.0, 6.0])[None, :, None]
+    rows = [MethodScores(name, pd.DataFrame(noise[:, m], columns=list(score.ids))) for m, name in enumerate("abc")]
+    return [DatasetScores("M3FD", 30, "0123456789abcdef", rows=rows)], score
+
+
+def test_any_selection_is_tabulated_in_its_directions(everything: tuple[list[DatasetScores], ScoreSettings]) -> None:
+    blocks, score = everything
+    found = tables.table(blocks, score)
+    assert tables.metric_ids(found) == list(score.ids)
+    assert {"MSE", "N_abf"} <= set(score.ids)
+    places = marks(found[found["origin"] == "measured"], score.ids, 4)
+    significance = tables.significance(blocks).set_index(["method", "metric"])
+    for name in score.ids:
+        higher = metrics.METRICS[name].higher_is_better
+        assert places[name].tolist() == ([3, 2, 1] if higher else [1, 2, 3])
+        assert significance.loc[("c", name), "not_worse"] == higher
+    assert found.loc[found["origin"] == "paper", [name for name in score.ids if name not in IDS]].isna().all(axis=None)
+
+
+def test_more_metrics_than_a_page_holds_become_a_table_a_group(
+    everything: tuple[list[DatasetScores], ScoreSettings],
+) -> None:
+    blocks, score = everything
+    found = tables.to_latex(tables.table(blocks, score), "Title", tables.significance(blocks))
+    nodes, _, _ = LatexWalker(found, tolerant_parsing=False).get_latex_nodes()
+    parts = split_columns(score.ids)
+    assert sum(getattr(node, "environmentname", None) == "table" for node in nodes) == len(parts) > 1
+    for part, columns in parts.items():
+        label = rf"\label{{tab:table1-{part_slug(part)}}}"
+        assert label in found
+        text = next(text for text in found.split(r"\end{table}") if label in text)
+        for name in columns:
+            arrow = "uparrow" if metrics.METRICS[name].higher_is_better else "downarrow"
+            assert rf"{name.replace('_', chr(92) + '_')} $\{arrow}$" in text
+    assert found.count("Metric convention") == 1
+    assert r"all else as in Table~\ref{tab:table1-information}" in found
+
+
+def test_one_metric_alone(tmp_path: Path) -> None:
+    score = ScoreSettings(metrics="MSE")
+    block = DatasetScores("M3FD", 2, "", rows=[MethodScores("DenseFuse", scores(1.0, 2.0).assign(MSE=0.5))])
+    found = tables.table([block], score)
+    assert found["origin"].tolist() == ["measured"]  # the paper has no MSE
+    tables.write(tmp_path, found, "Title", tables.significance([block]))
+    assert r"MSE $\downarrow$" in (tmp_path / "table1.tex").read_text()

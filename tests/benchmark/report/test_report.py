@@ -211,6 +211,27 @@ def test_images_that_moved_are_named_and_the_tables_stay(run: Path) -> None:
     assert "Table 1" in page.text
 
 
+def test_only_what_the_run_lists_is_shown(run: Path) -> None:
+    found = record.read(run)
+    record.write(run, replace(found, files=("table1.csv",)))
+    text = Page(report.write(run)).text
+    assert "Table 1" in text
+    assert "Table 3" not in text
+    assert "weight of the gradient loss" not in text  # neither the sweep's table nor its figure
+    record.add_files(run, [run / "sweep_alpha.csv"])
+    assert record.read_files(run) == ("sweep_alpha.csv", "table1.csv")
+    assert "Figure 8: weight of the gradient loss" in Page(report.write(run)).text
+
+
+def test_tables_of_other_data_sets_are_not_shown(run: Path) -> None:
+    found = record.read(run)
+    record.write(run, replace(found, parts=found.parts[1:]))
+    tables = sheets.read_tables(run, record.read(run))
+    assert list(tables.tables) == [1]
+    assert tables.tables[1]["dataset"].unique().tolist() == [found.parts[1].title]
+    assert not tables.sweeps
+
+
 def test_bare_run_has_a_report(run: Path) -> None:
     for path in run.iterdir():
         if path.name not in (record.FILE, "data"):
