@@ -21,6 +21,7 @@ class Record:
         home_page: Where its authors publish it.
         licence: The terms of use as found there, in words; empty when no data are involved.
         citation: BibTeX entries of the papers to cite.
+        position: Where lists show it: the paper's data sets come first, then the others by name.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Record:
     home_page: str = ""
     licence: str = ""
     citation: str = ""
+    position: int = 10
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -15,14 +15,15 @@ from metrics.plugins import installed_names, load_installed, load_module, split_
 ENTRY_POINTS = "ivif.datasets"
 FILE = "path/to/file.py:function"
 # Readers of rooms above this one, which is why they are named and not imported.
-_ELSEWHERE = {"synthetic": "benchmark.synthetic.reader"}
+_ELSEWHERE = ("benchmark.synthetic.reader",)
 
 
 @cache
-def built_in() -> dict[str, str]:
-    """Return the module of each data set that comes with the benchmark, by name."""
-    found = {module.name: f"{readers.__name__}.{module.name}" for module in pkgutil.iter_modules(readers.__path__)}
-    return dict(sorted((found | _ELSEWHERE).items()))
+def built_in() -> dict[str, Record]:
+    """Return the card of each data set that comes with the benchmark, by name."""
+    modules = [f"{readers.__name__}.{module.name}" for module in pkgutil.iter_modules(readers.__path__)]
+    cards: list[Record] = [importlib.import_module(module).RECORD for module in (*modules, *_ELSEWHERE)]
+    return {card.name: card for card in sorted(cards, key=lambda card: (card.position, card.name))}
 
 
 def names() -> tuple[str, ...]:
@@ -52,7 +53,7 @@ def record(name: str) -> Record:
             raise unknown(f"data set in {path}", attribute, own or ["none"])
         return _checked(name, getattr(module, attribute), attribute)
     if name in built_in():
-        return _checked(name, importlib.import_module(built_in()[name]).RECORD, name)
+        return built_in()[name]
     found = load_installed(ENTRY_POINTS, name, "data set")
     if found is None:
         raise unknown("data set", name, (*names(), FILE))

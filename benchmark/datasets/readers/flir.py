@@ -99,4 +99,5 @@ RECORD = Record(
     home_page="https://www.flir.com/oem/adas/adas-dataset-form/",
     licence="terms of use of Teledyne FLIR's ADAS data set",
     citation=CITATION,
+    position=2,
 )

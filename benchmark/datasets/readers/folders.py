@@ -80,4 +80,5 @@ RECORD = Record(
     folder="folders",
     about="any two folders whose images match by name, or by a pattern of names",
     read=read,
+    position=30,
 )

@@ -108,4 +108,5 @@ RECORD = Record(
     home_page="https://github.com/bupt-ai-cz/LLVIP",
     licence="its own Term of Use and License: non-commercial, cite the paper",
     citation=CITATION,
+    position=3,
 )

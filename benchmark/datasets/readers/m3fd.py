@@ -146,4 +146,5 @@ RECORD = Record(
     home_page="https://github.com/JinyuanLiu-CV/TarDAL",
     licence="none found for the images; research use, cite the paper",
     citation=CITATION,
+    position=1,
 )

@@ -146,4 +146,5 @@ RECORD = Record(
     home_page="https://github.com/Linfeng-Tang/MSRS",
     licence="none found; cite the paper",
     citation=CITATION,
+    position=4,
 )

@@ -186,12 +186,13 @@ def test_synthetic_needs_its_settings(content: str | None, tmp_path: Path) -> No
 
 
 def test_registry() -> None:
-    assert {"m3fd", "flir", "llvip", "msrs", "tno", "folders", "synthetic"} <= set(datasets.names())
+    assert datasets.names()[:4] == ("m3fd", "flir", "llvip", "msrs")
+    assert {"tno", "roadscene", "m3fd_fusion", "folders", "synthetic"} <= set(datasets.names())
     assert datasets.titles()["flir"] == "FLIR"
     published = {name: sum(datasets.record(name).published.values()) for name in datasets.names()}
     # pairs as their authors count them: M3FD 4,200, aligned FLIR 5,142, LLVIP 15,488, MSRS 1,444
     assert [published[name] for name in ("m3fd", "flir", "llvip", "msrs")] == [4200, 5142, 15488, 1444]
-    with pytest.raises(InputError, match="unknown data set 'coco'; known: flir, folders, .*file.py:function"):
+    with pytest.raises(InputError, match="unknown data set 'coco'; known: m3fd, flir, llvip, msrs, .*file.py:function"):
         datasets.load("coco", ".")
 
 
