@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from metrics import images
+from metrics.images import ImageArray
 
 TURNED = "turned or mirrored, as the EXIF orientation says"
 PAGES = "TIFF files of several pages, of which the first is taken"
 BLACK = "almost black (no level above 1): were levels from 0 to 1 saved as 8 bits?"
-_LEAST_BLACK = 1  # the highest level of an image that held 0-1
+_HIGHEST_BLACK = 1  # the highest level of an image that held 0-1
 _NAMED = 3
 
 Remark = tuple[str, str]  # of which image, and what
@@ -25,15 +26,16 @@ def remarks_on(files: Mapping[str, Path]) -> list[Remark]:
     Raises:
         InputError: A file cannot be read.
     """
-    found: list[Remark] = []
-    pixels = {}
-    for role, path in files.items():
-        header = images.header(path)
-        found += [(role, TURNED)] * header.turned + [(role, PAGES)] * (header.pages > 1)
-        pixels[role] = images.read(path)
-        if pixels[role].max(initial=0) <= _LEAST_BLACK:
-            found.append((role, BLACK))
-    roles = list(files)
+    headers = {role: images.header(path) for role, path in files.items()}
+    turned = [(role, TURNED) for role, header in headers.items() if header.turned]
+    pages = [(role, PAGES) for role, header in headers.items() if header.pages > 1]
+    return turned + pages + remarks_on_pixels({role: images.read(path) for role, path in files.items()})
+
+
+def remarks_on_pixels(pixels: Mapping[str, ImageArray]) -> list[Remark]:
+    """Return what is odd about the images of one scene, by role; see `remarks_on`."""
+    found = [(role, BLACK) for role, image in pixels.items() if image.max(initial=0) <= _HIGHEST_BLACK]
+    roles = list(pixels)
     for number, role in enumerate(roles):
         for other in roles[:number]:
             if np.array_equal(images.grey(pixels[role]), images.grey(pixels[other])):

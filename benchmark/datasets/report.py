@@ -12,9 +12,15 @@ from rich.table import Table
 from benchmark.datasets.base import Pair, fingerprint
 from benchmark.datasets.findings import Problem, Scan
 from benchmark.datasets.pairing import unlike_sizes
+from benchmark.datasets.registration import Shift, estimate_shift
 from metrics import images
 from metrics.errors import InputError
+from metrics.images import ImageArray
+from metrics.remarks import PAGES, Remark, remarks_on_pixels, summarise
 
+MOST_SHIFT = 2.0  # pixels between the two images of a pair, before `check` remarks on it
+LEAST_RESPONSE = 0.06  # of the correlation; below it, scenes with little in common give any shift
+_SHOWN = 3  # pairs that a note names
 _TINT = 32  # levels between the channels of one pixel; JPEG makes a few out of grey
 
 
@@ -66,6 +72,7 @@ class CheckReport:
     problems: dict[str, list[str]]
     notes: tuple[str, ...]
     more: dict[str, int]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class _Decoded:
     size: tuple[int, int] | None
     coloured: bool
     problems: tuple[Problem, ...]
+    remarks: tuple[Remark, ...] = ()
+    shift: Shift | None = None
 
 
 def examine(
@@ -97,6 +106,11 @@ def examine(
     sizes = Counter(f"{one.size[0]}x{one.size[1]}" for one in decoded if one.size)
     coloured = sum(one.coloured for one in decoded)
     notes = (f"infrared images in colour (are the bands swapped?): {coloured:,}",) if coloured else ()
+    remarks = (
+        *summarise((one.pair.name, remark) for one in decoded for remark in one.remarks),
+        *_shifts(decoded),
+        *_twins(decoded[: len(dataset.train)], decoded[len(dataset.train) :]),
+    )
     problems: dict[str, list[str]] = {}
     for problem in (*scan.findings, *(problem for one in decoded for problem in one.problems)):
         problems.setdefault(problem.kind, []).append(problem.text)
@@ -116,6 +130,7 @@ def examine(
         problems,
         dataset.notes + notes,
         dict(scan.more),
+        remarks,
     )
 
 
@@ -145,6 +160,7 @@ def render(report: CheckReport, limit: int = 50) -> RenderableType:
         f"sizes: {', '.join(sizes[:8]) or 'none'}{more}",
         f"annotations: {f'sha256 {report.annotations}' if report.annotations else 'none'}",
         *(f"note: {escape(note)}" for note in report.notes),
+        *(f"remark: {escape(remark)}" for remark in report.remarks),
     ]
     for kind, texts in report.problems.items():
         number, shown = len(texts) + report.more.get(kind, 0), texts[:limit]
@@ -170,6 +186,37 @@ def _part(part: str, decoded: list[_Decoded], classes: tuple[str, ...], publishe
     )
 
 
+def _shifts(decoded: list[_Decoded]) -> tuple[str, ...]:
+    """Return a note on pairs whose two images look shifted against each other, the surest first."""
+    measured = [(one.pair.name, one.shift) for one in decoded if one.shift and one.shift.response >= LEAST_RESPONSE]
+    shifted = [(name, shift) for name, shift in measured if shift.length > MOST_SHIFT]
+    if not shifted:
+        return ()
+    shifted.sort(key=lambda item: -item[1].response)
+    shown = ", ".join(
+        f"{name} by ({shift.x:+.1f}, {shift.y:+.1f}), response {shift.response:.2f}" for name, shift in shifted[:_SHOWN]
+    )
+    more = ", ..." * (len(shifted) > _SHOWN)
+    return (
+        f"pairs that look shifted by more than {MOST_SHIFT:g} pixels: {len(shifted):,} of {len(measured):,} that can be "
+        f"measured ({shown}{more}); the response says how sure this is, from 0 to 1",
+    )
+
+
+def _twins(train: list[_Decoded], test: list[_Decoded]) -> tuple[str, ...]:
+    """Return a note on pairs of the test part whose images are in the training part under another name."""
+    known = {one.pair.fingerprint: one.pair.name for one in train if not one.problems}
+    twins = [
+        f"{one.pair.name} is {known[one.pair.fingerprint]}"
+        for one in test
+        if not one.problems and one.pair.fingerprint in known
+    ]
+    if not twins:
+        return ()
+    shown = ", ".join(twins[:_SHOWN]) + ", ..." * (len(twins) > _SHOWN)
+    return (f"test pairs whose images are in the training part under another name: {len(twins):,} ({shown})",)
+
+
 def _decode(pairs: tuple[Pair, ...], jobs: int, progress: Callable[[int, int], None] | None) -> list[_Decoded]:
     done = []
     jobs = max(min(jobs, len(pairs)), 1)  # joblib starts as many as it is told, whether or not there is work
@@ -183,12 +230,14 @@ def _decode(pairs: tuple[Pair, ...], jobs: int, progress: Callable[[int, int], N
 def _decode_pair(pair: Pair) -> _Decoded:
     problems, sizes = [], []
     size, coloured = None, False
+    pixels: dict[str, ImageArray] = {}
     for band, path in (("infrared", pair.infrared), ("visible", pair.visible)):
         try:
             image = images.read(path)
         except InputError as error:
             problems.append(Problem("unreadable file", str(error)))
             continue
+        pixels[band] = image
         size = image.shape[1], image.shape[0]
         sizes.append(size)
         if band == "infrared" and image.ndim == 3:
@@ -197,4 +246,8 @@ def _decode_pair(pair: Pair) -> _Decoded:
         problems.append(Problem("size", unlike_sizes(pair.infrared, sizes[0], pair.visible, sizes[1])))
     if not problems:
         pair.fingerprint  # noqa: B018 - kept in the pair, so that this process reads the bytes once for all
+        remarks = tuple(remarks_on_pixels(pixels))
+        if images.header(pair.infrared).pages > 1 or images.header(pair.visible).pages > 1:
+            remarks = (*remarks, ("pairs", PAGES))
+        return _Decoded(pair, size, coloured, (), remarks, estimate_shift(pixels["infrared"], pixels["visible"]))
     return _Decoded(pair, size, coloured, tuple(problems))
