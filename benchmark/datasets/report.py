@@ -59,6 +59,8 @@ class CheckReport:
         problems: Lines of text by kind of problem, the first of each.
         more: Number of the others, by kind.
         notes: What was left out or mended, with counts.
+        more: Number of the other problems, by kind.
+        remarks: What is odd about the images, though they can be used: shifted, equal or black ones.
     """
 
     name: str
@@ -198,8 +200,8 @@ def _shifts(decoded: list[_Decoded]) -> tuple[str, ...]:
     )
     more = ", ..." * (len(shifted) > _SHOWN)
     return (
-        f"pairs that look shifted by more than {MOST_SHIFT:g} pixels: {len(shifted):,} of {len(measured):,} that can be "
-        f"measured ({shown}{more}); the response says how sure this is, from 0 to 1",
+        f"pairs that look shifted by more than {MOST_SHIFT:g} pixels: {len(shifted):,} of {len(measured):,} that can "
+        f"be measured ({shown}{more}); the response says how sure this is, from 0 to 1",
     )
 
 

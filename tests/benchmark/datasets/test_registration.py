@@ -29,10 +29,8 @@ def test_check_reports_shifted_pairs(tmp_path: Path) -> None:
         scene = images.grey(scenes.scene(8, (320, 240)).visible)
         images.write(tmp_path / "ir" / f"{name}.png", scene[:, 20:-20])
         images.write(tmp_path / "vi" / f"{name}.png", 255 - scene[:, 20 - shift : scene.shape[1] - 20 - shift])
-    (note,) = datasets.check("folders", tmp_path).notes
-    assert note.startswith(
-        "pairs that look shifted by more than 2 pixels: 1 of 2 that can be measured, of 2 (b by (+6."
-    )
+    (remark,) = datasets.check("folders", tmp_path).remarks
+    assert remark.startswith("pairs that look shifted by more than 2 pixels: 1 of 2 that can be measured (b by (+6.")
 
 
 def test_check_remarks_on_odd_images(two_folders: Path, m3fd: Path) -> None:
