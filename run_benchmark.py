@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
@@ -460,8 +459,10 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def _report(outcome: "Outcome", console: Console) -> int:
+    from benchmark.tables.screen import render_table
+
     for path in outcome.tables:
-        console.print(_table(path))
+        console.print(render_table(path, console.width))
     for path in outcome.tables + outcome.figures:
         console.print(f"written: {path}", soft_wrap=True, markup=False, highlight=False)
     for reason in outcome.reasons:
@@ -570,35 +571,6 @@ def _cell(value: object) -> str:
     return (
         f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else escape(str(value))
     )
-
-
-def _table(path: Path) -> Table:
-    """Return the measured part of a table's CSV file for the screen."""
-    import pandas as pd
-
-    import metrics
-
-    frame = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a method may be called NA
-    measured = frame[frame["origin"] == "measured"] if "origin" in frame else frame
-    about = measured.iloc[0]
-    name = "setting" if "setting" in frame else "method"
-    if "mAP" in frame:
-        classes = str(about["classes"]).split("; ")
-        columns, digits = [*classes, "mAP", "mAP_low", "mAP_high"], 1
-        title = f"AP at IoU 0.5 in percent: protocol {about['protocol']}, detector {about['detector']}"
-    else:
-        columns, digits = [name for name in metrics.METRICS if name in frame], 4
-        title = f"convention {about['convention']}, size {about['size']}"
-    table = Table(title=f"{path.stem}: {escape(title)}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column(name, overflow="fold")
-    for column in columns:
-        table.add_column(escape(column), justify="right", no_wrap=True)
-    for dataset, rows in measured.groupby("dataset", sort=False):
-        table.add_row(f"[bold]{escape(str(dataset))}[/], {rows['images'].iloc[0]:.0f} images")
-        for row in rows.to_dict("records"):
-            values = ["–" if pd.isna(row.get(column)) else f"{row[column]:.{digits}f}" for column in columns]
-            table.add_row(f"  {escape(str(row[name]))}", *values)
-    return table
 
 
 def _say(message: str) -> None:
