@@ -25,11 +25,25 @@ class Convention:
         name: As commands take it.
         program: Whose program, and how it computes.
         grey: Turns the program's colour images into grey.
+        by_channel: Whether the program scores the channels of a colour fused image and takes the plain mean, where
+            others turn it to grey. A grey source then serves for each channel. A grey fused image is scored against
+            grey sources.
     """
 
     name: str
     program: str
     grey: Callable[[ImageArray], ImageArray]
+    by_channel: bool = False
+
+    def prepare(self, infrared: ImageArray, visible: ImageArray, fused: ImageArray) -> tuple[ImageArray, ...]:
+        """Return a triple as the program scores it: all grey, or as it is where channels are scored.
+
+        Args:
+            infrared, visible, fused: uint8, (H, W) grey or (H, W, 3) RGB.
+        """
+        if self.by_channel and fused.ndim == 3:
+            return infrared, visible, fused
+        return self.grey(infrared), self.grey(visible), self.grey(fused)
 
     @property
     def rules(self) -> Mapping[str, Rule]:
@@ -64,8 +78,7 @@ CONVENTIONS: dict[str, Convention] = {
         ),
         # The program works in float32, which moves its numbers by less than 3e-7; here all is float64.
         Convention("cddfuse", "Zhaozixiang1228/MMIF-CDDFuse utils/Evaluator.py, Python", grey_opencv),
-        # The program scores colour images channel by channel; here they become grey first.
-        Convention("vifb", "xingchenzhang/VIFB, MATLAB", grey),
+        Convention("vifb", "xingchenzhang/VIFB, MATLAB", grey, by_channel=True),
         Convention(
             "metric_python", "Metric_Python (Metric.py, Nabf.py, ssim.py), a port that many repositories carry", grey
         ),

@@ -19,12 +19,15 @@ class Rule:
         options: Keyword arguments of the function.
         function: The function where the convention means another quantity by the same id; None for the metric's.
         smallest: The fewest pixels a side where they are not the metric's; None for the metric's.
+        side_by_side: Where the convention scores colour channels: whether as one image, side by side, instead of one
+            by one.
     """
 
     scale: str
     options: Mapping[str, Any] = field(default_factory=dict)
     function: Callable[..., float] | None = None
     smallest: int | None = None
+    side_by_side: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,13 @@ class Metric:
 
 
 def rule(
-    scale: str, /, *, function: Callable[..., float] | None = None, smallest: int | None = None, **options: Any
+    scale: str,
+    /,
+    *,
+    function: Callable[..., float] | None = None,
+    smallest: int | None = None,
+    side_by_side: bool = False,
+    **options: Any,
 ) -> Rule:
     """Return a rule from its scale and the options of the function; see `Rule`."""
-    return Rule(scale, options, function, smallest)
+    return Rule(scale, options, function, smallest, side_by_side)

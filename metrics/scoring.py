@@ -33,7 +33,7 @@ def evaluate(
 
     Args:
         infrared, visible, fused: uint8 images of one size, (H, W) grey or (H, W, 3) RGB, which is turned to grey
-            as the convention's program does.
+            or scored channel by channel as the convention's program does.
         convention: A key of `metrics.CONVENTIONS`.
         metrics: Which, as `metrics.select` takes it: "paper", "all", or ids.
 
@@ -47,13 +47,29 @@ def evaluate(
     for band, image in given.items():
         _require_image(band, image)
     require_one_size({band: image.shape for band, image in given.items()})
-    images = [np.ascontiguousarray(record.grey(image)) for image in given.values()]
+    channels = _split_channels(record.prepare(infrared, visible, fused))
     computable = [name for name in wanted if name in record.rules]
     if is_everything(selection):
-        computable = [name for name in computable if _is_large_enough(images[2], name, convention)]
-    _require_large_enough(images[2], computable, convention)
+        computable = [name for name in computable if _is_large_enough(fused, name, convention)]
+    _require_large_enough(fused, computable, convention)
     with sharing():
-        return {name: METRICS[name].compute(convention, *images) if name in computable else math.nan for name in wanted}
+        return {name: _compute(name, convention, channels) if name in computable else math.nan for name in wanted}
+
+
+def _split_channels(images: tuple[ImageArray, ...]) -> list[list[ImageArray]]:
+    """Return one triple of grey images where the fused one is grey, else one for each of its channels."""
+    if images[-1].ndim == 2:
+        return [[np.ascontiguousarray(image) for image in images]]
+    by_image = [[image] * 3 if image.ndim == 2 else [image[:, :, channel] for channel in range(3)] for image in images]
+    return [[np.ascontiguousarray(image) for image in triple] for triple in zip(*by_image, strict=True)]
+
+
+def _compute(name: str, convention: str, channels: list[list[ImageArray]]) -> float:
+    metric = METRICS[name]
+    if metric.rules[convention].side_by_side and len(channels) > 1:
+        infrared, visible, fused = (np.hstack(images) for images in zip(*channels, strict=True))
+        return metric.compute(convention, infrared, visible, fused)
+    return sum(metric.compute(convention, *triple) for triple in channels) / len(channels)
 
 
 def evaluate_files(
@@ -77,21 +93,21 @@ def evaluate_files(
     Raises:
         InputError: A file cannot be read or scored, or the convention is unknown.
     """
-    to_grey = convention_of(convention).grey
+    prepare = convention_of(convention).prepare
     paths = [Path(path) for path in (infrared_path, visible_path, fused_path)]
-    infrared, visible, fused = (to_grey(read(path)) for path in paths)
+    infrared, visible, fused = prepare(*map(read, paths))
     if size is not None:
         require_size(size)
         infrared, visible, fused = (
             np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
             for image in (infrared, visible, fused)
         )
-    elif infrared.shape != visible.shape:
+    elif infrared.shape[:2] != visible.shape[:2]:
         raise InputError(
             f"{paths[0]} is {_size(infrared)} but {paths[1]} is {_size(visible)}; expected registered sources of one "
             "size. Register them, or score resized images: --size WxH."
         )
-    elif fused.shape != visible.shape:
+    elif fused.shape[:2] != visible.shape[:2]:
         raise InputError(
             f"{paths[2]} is {_size(fused)} but its sources are {_size(visible)}; a fused image keeps its sources' "
             f"size. {_size_advice(fused, visible)}"
@@ -139,7 +155,8 @@ def _require_large_enough(image: ImageArray, names: list[str], convention: str) 
 
 
 def _is_large_enough(image: ImageArray, name: str, convention: str) -> bool:
-    return bool(min(image.shape) >= METRICS[name].smallest_side(convention))
+    height, width = image.shape[:2]
+    return bool(min(height, width) >= METRICS[name].smallest_side(convention))
 
 
 def _size(image: ImageArray) -> str:

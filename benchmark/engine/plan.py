@@ -93,7 +93,7 @@ def _tried(method: methods.Method, dataset: str, pair: Pair, path: Path, score: 
     images.write(path, image)
     written = time.perf_counter()
     metrics.evaluate_files(
-        pair.infrared, pair.visible, path, convention=score.convention, size=score.pixels, metrics=score.ids
+        pair.infrared, pair.visible, path, convention=score.convention, size=score.pixels, metrics=score.metrics
     )
     scored = time.perf_counter()
     return _Tried(read - began + written - fused, fused - read, scored - written, path.stat().st_size)

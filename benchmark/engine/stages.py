@@ -306,7 +306,7 @@ def score(
     missing = [pair for pair in pairs if pair.name not in rows]
     triples = [(pair.infrared, pair.visible, fused / f"{pair.name}.png") for pair in missing]
     results = metrics.evaluate_triples(
-        triples, convention=settings.convention, size=settings.pixels, metrics=settings.ids, workers=workers
+        triples, convention=settings.convention, size=settings.pixels, metrics=settings.metrics, workers=workers
     )
     try:
         for made, (pair, values) in enumerate(zip(missing, results, strict=True), start=1):

@@ -129,7 +129,7 @@ METRICS = (
             "tang2022": rule("levels 0-1, about 0.03 to 0.08", divisor=255),
             "tang2023": _SF,
             "cddfuse": _SF,
-            "vifb": rule("levels 0-255, about 8 to 20; both sums over H·W", per_pixel=True),
+            "vifb": rule("levels 0-255, about 8 to 20; both sums over H·W", per_pixel=True, side_by_side=True),
         },
         sources=False,
         smallest=2,

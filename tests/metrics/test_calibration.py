@@ -110,6 +110,21 @@ def test_q_c_with_the_sources_exchanged(shared: Path) -> None:
 
 
 @pytest.mark.shared
+def test_the_published_values_of_vifb(shared: Path) -> None:
+    """VIFB's own table: its 13 metrics of its colour images fused by ADF, in the five digits that it prints."""
+    folder = shared / "cases" / "vifb_names"
+    rows = list(csv.DictReader((shared / "golden" / "metrics" / "vifb_published.csv").read_text().splitlines()))
+    assert len(rows) == 39
+    for name in sorted({row["image"] for row in rows}):
+        files = [folder / "ir" / f"{name}.jpg", folder / "vi" / f"{name}.jpg", folder / "fused_ADF" / f"{name}_ADF.jpg"]
+        values = metrics.evaluate_files(*files, convention="vifb", metrics="all")
+        published = {row["metric"]: float(row["value"]) for row in rows if row["image"] == name}
+        assert published.keys() == values.keys()
+        for metric, value in published.items():
+            assert float(f"{values[metric]:.5g}") == value, (name, metric)
+
+
+@pytest.mark.shared
 def test_the_average_lies_where_the_paper_has_it(shared: Path) -> None:
     """Table 1 of MoE-Fusion (ICCV 2023), M3FD, DenseFuse, whose output is nearly the average of its sources.
 

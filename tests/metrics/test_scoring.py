@@ -41,10 +41,27 @@ def test_colour_becomes_grey_as_the_program_does() -> None:
     difference = np.abs(grey(colour).astype(int) - grey_opencv(colour))
     assert difference.max() == 1
     assert difference.mean() < 0.01
-    for convention, rule in (("tang2022", grey), ("cddfuse", grey_opencv), ("vifb", grey)):
+    for convention, rule in (("tang2022", grey), ("cddfuse", grey_opencv)):
         expected = metrics.evaluate(image(3), rule(colour), rule(colour), convention=convention)
         found = metrics.evaluate(image(3), colour, colour, convention=convention)
         assert found == pytest.approx(expected, rel=0, nan_ok=True)
+
+
+def test_vifb_scores_the_channels_of_a_colour_fused_image() -> None:
+    infrared, visible, fused = image(1), image(2, (*SHAPE, 3)), image(3, (*SHAPE, 3))
+    values = metrics.evaluate(infrared, visible, fused, convention="vifb", metrics="all")
+    by_channel = [
+        metrics.evaluate(infrared, visible[..., channel], fused[..., channel], convention="vifb", metrics="all")
+        for channel in range(3)
+    ]
+    for name in set(values) - {"SF"}:
+        assert values[name] == pytest.approx(np.mean([channel[name] for channel in by_channel]), rel=1e-14)
+    side_by_side = np.hstack([fused[..., channel] for channel in range(3)])
+    assert values["SF"] == metrics.spatial_frequency(side_by_side, per_pixel=True)
+    # A grey fused image is scored against the visible image's luma.
+    assert metrics.evaluate(infrared, visible, fused[..., 0], convention="vifb") == pytest.approx(
+        metrics.evaluate(infrared, grey(visible), fused[..., 0], convention="vifb"), rel=0, nan_ok=True
+    )
 
 
 def test_only_some_metrics() -> None:
