@@ -358,7 +358,7 @@ class SHIP(NetworkMethod):
             "The unrounded luma of the visible image is fused. The grey result is the fused luma; for a grey pair it "
             "is the authors' image. `recolour_image` gives their colour image.",
             "Of an infrared image in colour the red channel is used, as by the official code.",
-            "Any size. The official code refuses a side of one pixel; ours repeats that pixel and crops.",
+            "Any size; a side of one pixel is repeated, and the fused image cropped.",
         ),
     )
 
