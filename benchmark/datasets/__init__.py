@@ -3,18 +3,21 @@
 Nothing is fetched; every reader takes the folder that a person downloaded.
 """
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from joblib import cpu_count
 
 from benchmark.datasets.base import Box, Dataset, Pair, fingerprint
 from benchmark.datasets.findings import Findings, Parts, Scan, quoted, short
-from benchmark.datasets.pairing import safe
+from benchmark.datasets.pairing import MISSING_ANNOTATION, safe
 from benchmark.datasets.record import Record, keywords
 from benchmark.datasets.registry import names, record, titles
 from benchmark.datasets.report import CheckReport, examine, render
+from benchmark.datasets.resizing import Resizing
 from metrics.errors import InputError, unknown
 
 __all__ = [
@@ -40,12 +43,23 @@ __all__ = [
 _LONGEST = 4096  # characters of an option's value: the longest path that Linux takes
 
 
-def scan(name: str, root: str | Path, /, **options: str | Path | Sequence[str]) -> Scan:
+def scan(
+    name: str,
+    root: str | Path,
+    /,
+    *,
+    resize_pairs: str | None = None,
+    resized_into: Path | None = None,
+    **options: str | Path | Sequence[str],
+) -> Scan:
     """Return a data set as far as it can be read, and every problem of its folder.
 
     Args:
         name: One of `names()`.
         root: The folder that holds its files.
+        resize_pairs: `infrared` or `visible`: where the two images of a pair differ in size, the other one is scaled to
+            the size of this one. None: such pairs are a problem.
+        resized_into: Where scaled images are written.
         options: As its reader names them.
 
     Raises:
@@ -62,7 +76,12 @@ def scan(name: str, root: str | Path, /, **options: str | Path | Sequence[str]) 
                 f"option {option} of the data set {name} is {quoted(value)}; expected a text, of {_LONGEST:,} "
                 "characters at most."
             )
-    root, findings, parts = Path(root), Findings(), Parts()
+    if resize_pairs is not None and resized_into is None:
+        raise InputError(
+            f"resize_pairs is {quoted(resize_pairs)}; expected resized_into as well: a folder to write to."
+        )
+    resizing = Resizing(resize_pairs, resized_into) if resize_pairs is not None and resized_into is not None else None
+    root, findings, parts = Path(root), Findings(resizing), Parts()
     try:
         if not root.is_dir():
             raise InputError(f"{root} is not a folder; expected the one that holds the files of {known.title}.")
@@ -80,10 +99,18 @@ def scan(name: str, root: str | Path, /, **options: str | Path | Sequence[str]) 
         parts.classes,
         parts.train,
         parts.test,
-        parts.split,
+        parts.split + _resized_text(findings),
         findings.notes,
     )
     return Scan(dataset, tuple(findings.problems), parts.layout, findings.annotation_hash, findings.more)
+
+
+def _resized_text(findings: Findings) -> str:
+    """Return what a split says of scaled images, so that every table says it."""
+    if not findings.resizing or not findings.resized:
+        return ""
+    scaled, band = findings.resizing.scaled, findings.resizing.band
+    return f"; {scaled} images of {findings.resized:,} pairs scaled bilinearly to the {band} image's size"
 
 
 def _read(known: Record, root: Path, findings: Findings, options: Mapping[str, str | Path | Sequence[str]]) -> Parts:
@@ -118,23 +145,42 @@ def _check_names(parts: Parts, root: Path, findings: Findings) -> None:
         findings.problem("list", f"{twice} is in both the train and the test part of {root}; a pair is in one.")
 
 
-def load(name: str, root: str | Path, /, **options: str | Path | Sequence[str]) -> Dataset:
+def load(
+    name: str,
+    root: str | Path,
+    /,
+    *,
+    needs_boxes: bool = True,
+    resize_pairs: str | None = None,
+    resized_into: Path | None = None,
+    **options: str | Path | Sequence[str],
+) -> Dataset:
     """Return a data set whose folder has no problem.
 
     Args:
         name: One of `names()`.
         root: The folder that holds its files.
+        needs_boxes: Whether a missing annotation file is a problem, as it is for detection and for training; Table 1
+            needs no boxes, and only notes how many are missing.
+        resize_pairs: As `scan` has it.
+        resized_into: As `scan` has it.
         options: As its reader names them.
 
     Raises:
         InputError: The first problem, and how many there are.
     """
-    found = scan(name, root, **options)
-    if found.problems:
-        first, more = found.problems[0], len(found.problems) - 1 + sum(found.more.values())
+    found = scan(name, root, resize_pairs=resize_pairs, resized_into=resized_into, **options)
+    ignored = () if needs_boxes else (MISSING_ANNOTATION,)
+    problems = [problem.text for problem in found.findings if problem.kind not in ignored]
+    if problems:
+        more = len(problems) - 1 + sum(number for kind, number in found.more.items() if kind not in ignored)
         rest = f" And {more:,} more; `run_benchmark.py check {name} {root}` lists them." if more else ""
-        raise InputError(first + rest)
-    return found.dataset
+        raise InputError(problems[0] + rest)
+    missing = len(found.findings) + sum(found.more.values())
+    if not missing:
+        return found.dataset
+    note = f"annotation files that are missing, which Tables 2 and 3 need: {missing:,}, first: {found.problems[0]}"
+    return replace(found.dataset, notes=(*found.dataset.notes, note))
 
 
 def check(
@@ -144,6 +190,7 @@ def check(
     *,
     jobs: int | None = 1,
     progress: Callable[[int, int], None] | None = None,
+    resize_pairs: str | None = None,
     **options: str | Path | Sequence[str],
 ) -> CheckReport:
     """Return a report on a data set's folder; every image is decoded.
@@ -153,6 +200,7 @@ def check(
         root: The folder that holds its files.
         jobs: Number of processes that decode, of which a pair needs one at most; None for one a core.
         progress: Called with the number of pairs done and their total.
+        resize_pairs: As `scan` has it; the scaled images are removed again.
         options: As its reader names them.
 
     Raises:
@@ -161,4 +209,6 @@ def check(
     jobs = cpu_count() if jobs is None else jobs
     if jobs < 1:
         raise InputError(f"workers is {jobs}; expected at least 1, or nothing for one a core.")
-    return examine(scan(name, root, **options), str(root), record(name).published, jobs, progress)
+    with tempfile.TemporaryDirectory() as folder:
+        found = scan(name, root, resize_pairs=resize_pairs, resized_into=Path(folder), **options)
+        return examine(found, str(root), record(name).published, jobs, progress)

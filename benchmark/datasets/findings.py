@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from benchmark.datasets.base import Dataset, Pair
+from benchmark.datasets.resizing import Resizing
 from metrics.errors import plain
 
 MOST = 5000  # problems of a kind that are kept; a published list beside a sample of its images makes 4,187
@@ -49,9 +50,13 @@ class Findings:
         problems: The first `MOST` of each kind.
         more: Number of the others, by kind.
         annotations: SHA-256 of each annotation file, by pair name.
+        resizing: What to do about pairs of unlike size; None refuses them.
+        resized: Number of pairs that it was done to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resizing: Resizing | None = None) -> None:
+        self.resizing = resizing
+        self.resized = 0
         self.problems: list[Problem] = []
         self.more: Counter[str] = Counter()
         self.annotations: dict[str, str] = {}

@@ -1,13 +1,14 @@
 """From folders of files to pairs: what every reader does once it knows where things lie."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from benchmark.datasets.base import Box, Pair
 from benchmark.datasets.findings import Findings
+from benchmark.datasets.resizing import Resizing, Size, scale_box
 from metrics import images
 from metrics.errors import InputError
 
@@ -33,12 +34,15 @@ class Annotations:
         parse: Reads one.
         optional: A pair without a file is an image without objects, counted in the notes, not a problem; unless no
             pair of the part has one, or a file is there that is almost named so.
+        frame: Returns which of a pair's two sizes, where they differ, a file's boxes are measured in; None for boxes in
+            fractions of the image.
     """
 
     folder: str
     files: Mapping[str, Path]
     parse: Parse
     optional: bool = False
+    frame: Callable[[bytes, Sequence[Size]], Size] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def unlike_sizes(infrared: Path, size: tuple[int, int], visible: Path, other: tu
     """Return the message on a pair whose two images differ in size."""
     return (
         f"{infrared} is {size[0]}x{size[1]} but {visible} is {other[0]}x{other[1]}; a pair has one size. "
-        "Use the aligned version of the data set."
+        "Use the aligned version of the data set, or let one be scaled to the other: --resize-pairs visible."
     )
 
 
@@ -168,11 +172,30 @@ def _pair(source: Source, name: str, findings: Findings) -> Pair | None:
         return None
     findings.count(TURNED, sum(header.turned for header in headers))
     size, other = (header.size for header in headers)
+    target = size
     if size != other:
-        findings.problem("size", unlike_sizes(infrared, size, visible, other))
-        return None
-    boxes = _boxes(source.annotations, name, infrared, size, findings) if source.annotations else ()
-    return Pair(name, infrared, visible, boxes)
+        if findings.resizing is None:
+            findings.problem("size", unlike_sizes(infrared, size, visible, other))
+            return None
+        try:
+            infrared, visible, target = _resized(findings.resizing, name, infrared, size, visible, other)
+        except InputError as error:
+            findings.problem("unreadable file", str(error))
+            return None
+        findings.resized += 1
+    boxes = _boxes(source.annotations, name, infrared, (size, other), findings) if source.annotations else ()
+    return Pair(
+        name, infrared, visible, tuple(scale_box(box, size, target) for box in boxes) if size != target else boxes
+    )
+
+
+def _resized(
+    resizing: Resizing, name: str, infrared: Path, size: Size, visible: Path, other: Size
+) -> tuple[Path, Path, Size]:
+    """Return a pair's images after one was scaled to the size of the other, and that size."""
+    if resizing.band == "infrared":
+        return infrared, resizing.resize(visible, name, size), size
+    return resizing.resize(infrared, name, other), visible, other
 
 
 def _is_same(infrared: Path, visible: Path) -> bool:
@@ -183,8 +206,9 @@ def _is_same(infrared: Path, visible: Path) -> bool:
 
 
 def _boxes(
-    annotations: Annotations, name: str, image: Path, size: tuple[int, int], findings: Findings
+    annotations: Annotations, name: str, image: Path, sizes: tuple[Size, Size], findings: Findings
 ) -> tuple[Box, ...]:
+    """Return a pair's boxes in the pixels of the first of its two sizes."""
     path = annotations.files.get(name)
     if path is None:
         near = next((file.name for other, file in annotations.files.items() if name in other), None)
@@ -200,4 +224,5 @@ def _boxes(
         findings.problem("unreadable file", str(error))
         return ()
     findings.annotations[name] = hashlib.sha256(data).hexdigest()
-    return annotations.parse(data, path, size, findings)
+    size = annotations.frame(data, sizes) if annotations.frame and sizes[0] != sizes[1] else sizes[0]
+    return tuple(scale_box(box, size, sizes[0]) for box in annotations.parse(data, path, size, findings))

@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -83,6 +83,15 @@ def boxes(
         for number, item in enumerate(root.findall("object"), 1)
     )
     return tuple(box for box in read if box)
+
+
+def frame(data: bytes, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Return which of a pair's two sizes an annotation file states; the infrared image's, the first, if neither."""
+    try:
+        stated = _stated_size(fromstring(_unicode(data)))
+    except (ParseError, ValueError, LookupError):
+        stated = None  # `boxes` says what is wrong
+    return stated if stated in sizes and stated is not None else sizes[0]
 
 
 def _unicode(data: bytes) -> bytes | str:

@@ -55,10 +55,11 @@ def read(
     parse = partial(voc.boxes, classes=_SPELLINGS, first_pixel=0)
     strays = [path for name, path in found.items() if not name.endswith((_INFRARED, _VISIBLE))]
     findings.count("files of JPEGImages named neither ..._PreviewData nor ..._RGB, left out", len(strays))
+    boxes = files(annotations, f"{_INFRARED}.xml", ".xml")
     source = Source(
         _band(found, _INFRARED),
         _band(found, _VISIBLE),
-        Annotations(str(annotations), files(annotations, f"{_INFRARED}.xml", ".xml"), parse, optional=True),
+        Annotations(str(annotations), boxes, parse, optional=True, frame=voc.frame),
     )
     used = choose_lists("flir", split, train_list, test_list)
     used = used or lists.own(folder / "align_train.txt", folder / "align_validation.txt")

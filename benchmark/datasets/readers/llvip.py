@@ -76,7 +76,7 @@ def _annotations(root: Path, folders: tuple[str, ...], unlabelled: str, findings
     if kind == "Annotations":
         folder = root / kind
         parse = partial(voc.boxes, classes={"person": "person"})
-        return dict.fromkeys(folders, Annotations(str(folder), files(folder, ".xml"), parse))
+        return dict.fromkeys(folders, Annotations(str(folder), files(folder, ".xml"), parse, frame=voc.frame))
     if not kind:
         findings.note("no folder Annotations: images without boxes")
         return {}

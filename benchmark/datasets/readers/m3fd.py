@@ -108,7 +108,7 @@ def list_hash(names: list[str]) -> str:
 
 def _voc(folder: Path) -> Annotations:
     parse = partial(voc.boxes, classes={label: label for label in CLASSES})
-    return Annotations(str(folder), files(folder, ".xml"), parse)
+    return Annotations(str(folder), files(folder, ".xml"), parse, frame=voc.frame)
 
 
 def _yolo(folder: Path, class_order: str | None, unlabelled: str, findings: Findings) -> Annotations:
