@@ -10,7 +10,7 @@ if __name__ == "__main__":
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 from rich.console import Console, Group
@@ -291,6 +291,9 @@ class Check:
     names: Annotated[tuple[str, str] | None, arg(metavar="IR{} VIS{}")] = None
     """Patterns of the names in two folders, such as "IR{}.png" "VIS{}.png"."""
 
+    resize_pairs: Literal["infrared", "visible"] | None = None
+    """Where the two images of a pair differ in size, scale the other one to the size of this one."""
+
     workers: int | None = None
     """Processes that decode; one a core when not given."""
 
@@ -303,8 +306,9 @@ class Check:
 
         from benchmark import datasets
 
-        if odd := {"jobs", "progress"} & self.options.keys():
+        if odd := {"jobs", "progress", "resize_pairs", "resized_into"} & self.options.keys():
             raise InputError(f"--options {min(odd)}: no data set has this option")
+        options: dict[str, Any] = self.options | ({"names": self.names} if self.names else {})
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("decoding", total=None)
             report = datasets.check(
@@ -312,7 +316,8 @@ class Check:
                 self.root,
                 jobs=self.workers,
                 progress=lambda done, of: progress.update(task, completed=done, total=of),
-                **(self.options | ({"names": self.names} if self.names else {})),
+                resize_pairs=self.resize_pairs,
+                **options,
             )
         console.print(datasets.render(report, self.show))
         return 2 if report.problems else 0

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from benchmark.datasets.base import Box
 from metrics import images
 from metrics.errors import InputError, unknown
@@ -52,7 +54,8 @@ class Resizing:
             raise InputError(f"{error.filename} cannot be used ({error.strerror}).") from error
         target = self.folder / f"{name}.{digest[:16]}.png"
         if not target.is_file():
-            images.write(target, cv2.resize(images.read(path), size, interpolation=cv2.INTER_LINEAR))
+            scaled = cv2.resize(images.read(path), size, interpolation=cv2.INTER_LINEAR)
+            images.write(target, np.asarray(scaled, np.uint8))
         return target
 
 
