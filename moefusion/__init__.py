@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 import metrics  # noqa: F401  (before torch loads: it limits the spinning of threads)
 
 if TYPE_CHECKING:
-    from moefusion.backbones import DetectorConfig
     from moefusion.checkpoints import load_checkpoint, save_checkpoint
-    from moefusion.config import FusionConfig
+    from moefusion.config import DetectorConfig, FusionConfig
     from moefusion.data import Batch, Sample
     from moefusion.detectors import AttentionMaps, AuxiliaryDetectors
     from moefusion.inspection import expert_responses, gate_report, gate_shares

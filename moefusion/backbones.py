@@ -2,10 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any
 
 from torch import nn
 from torchvision.models import ResNet50_Weights
@@ -15,62 +14,19 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.ops import Conv2dNormActivation, FrozenBatchNorm2d, MultiScaleRoIAlign
 
 from metrics.errors import InputError
+from moefusion.config import PRETRAINED, DetectorConfig
 from moefusion.distributed import BatchNorm
 from moefusion.pretrained import download_state, load_into_detector, read_state
 
-Backbone = Literal["resnet50", "small"]
-_DOWNLOADS = {"imagenet": ResNet50_Weights.IMAGENET1K_V1, "coco": FasterRCNN_ResNet50_FPN_Weights.COCO_V1}
+_DOWNLOADS = dict(
+    zip(PRETRAINED, (ResNet50_Weights.IMAGENET1K_V1, FasterRCNN_ResNet50_FPN_Weights.COCO_V1), strict=True)
+)
 _TRAINED_STAGES = 3  # of torchvision's five; the stem and stage 1 stay frozen
 _SMALL_WIDTHS = (16, 32, 48, 64)
 _SMALL_CHANNELS = 32
 _SMALL_HEAD = 128
 _SMALL_PROPOSALS, _SMALL_SAMPLES = 300, 128
 PREDICTOR = ("roi_heads.box_predictor.",)  # the weights of a Faster R-CNN that depend on the classes
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectorConfig:
-    """Settings of the auxiliary detectors; the defaults are those of the paper.
-
-    Attributes:
-        backbone: "resnet50" as in the paper, or "small", not the paper's, for machines without a GPU: a network of
-            0.4 million weights that also looks at fewer proposals.
-        weights: What both detectors start from: "imagenet" (the backbone) or "coco" (all but the last layer),
-            which torchvision downloads; a file, .safetensors or PyTorch's, with the state of a torchvision
-            ResNet-50 or of a whole detector; or None, chance. With weights a ResNet-50's stem, stage 1 and
-            batch normalisation are frozen; without, everything trains.
-
-    Raises:
-        ValueError: A value is unknown, or does not go with the backbone.
-    """
-
-    backbone: Backbone = "resnet50"
-    weights: str | None = "imagenet"
-
-    def __post_init__(self) -> None:
-        if self.backbone not in get_args(Backbone):
-            known = ", ".join(map(repr, get_args(Backbone)))
-            raise ValueError(f"unknown DetectorConfig.backbone {self.backbone!r}; known: {known}")
-        if not (self.weights is None or (isinstance(self.weights, str) and self.weights)):
-            raise ValueError(
-                f"DetectorConfig.weights: expected {', '.join(map(repr, _DOWNLOADS))}, a file or None, "
-                f"got {self.weights!r}."
-            )
-        if self.backbone == "small" and self.weights in _DOWNLOADS:
-            raise ValueError(
-                f"DetectorConfig.weights: {self.weights!r} are weights of 'resnet50', but the backbone is 'small'. "
-                "Use DetectorConfig.small(), which starts from chance."
-            )
-
-    @classmethod
-    def paper(cls) -> Self:
-        """Return detectors as the paper describes them; the default."""
-        return cls()
-
-    @classmethod
-    def small(cls) -> Self:
-        """Return detectors for a machine without a GPU, and for trying things out."""
-        return cls(backbone="small", weights=None)
 
 
 def build_detectors(config: DetectorConfig, classes: int, bands: tuple[str, ...], *, initialise: bool) -> nn.ModuleDict:

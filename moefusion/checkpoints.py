@@ -11,9 +11,8 @@ from torch import Tensor
 
 from metrics.errors import InputError
 from moefusion import checkpoint_file
-from moefusion.backbones import DetectorConfig
 from moefusion.checkpoint_file import REMEDY, Checkpoint, Format
-from moefusion.config import FusionConfig
+from moefusion.config import DetectorConfig, FusionConfig
 from moefusion.model import MoEFusion
 from moefusion.pretrained import one_line
 

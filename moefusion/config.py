@@ -1,18 +1,26 @@
-"""What can be chosen about the fusion network and its losses: one field a choice, and two presets."""
+"""The settings of the fusion network, its losses and the auxiliary detectors; importable without torch."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self, get_args
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, FiniteFloat, model_validator
+from pydantic.dataclasses import dataclass
+
+from metrics.validation import one_line_errors
 
 Combine = Literal["linear", "logsumexp"]
-AttentionMerge = Literal["convolution", "maximum"]
-LocalExperts = Literal[True, False, "attention"]
-GateInput = Literal["standardised", "raw"]
-Grid = tuple[int, int]
+PRETRAINED = ("imagenet", "coco")  # weights of a ResNet-50, which torchvision downloads
+_CHECKED = ConfigDict(extra="forbid", strict=True)
+_Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
+Grid = Annotated[
+    tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
+    Field(description="(height, width), two whole numbers from 1"),
+]
 
 
-@dataclass(frozen=True, kw_only=True)
+@one_line_errors
+@dataclass(config=_CHECKED, frozen=True, kw_only=True)
 class FusionConfig:
     """Settings of a `FusionNetwork`; the defaults are those of the paper.
 
@@ -44,40 +52,28 @@ class FusionConfig:
         global_experts: True; False puts a single decoder in their place ("w/o MoGE").
 
     Raises:
-        ValueError: A value is of the wrong kind or out of its range.
+        InputError: A value is of the wrong kind or out of its range.
     """
 
-    experts: int = 4
-    top_k: int = 2
+    experts: Annotated[int, Field(ge=2, description="a whole number from 2")] = 4
+    top_k: _Count = 2
     local_gate_grid: Grid = (120, 160)
     global_gate_grid: Grid = (60, 80)
-    gate_input: GateInput = "standardised"
+    gate_input: Literal["standardised", "raw"] = "standardised"
     combine: Combine = "linear"
-    attention_merge: AttentionMerge = "convolution"
-    dense_activation: bool = True
-    alpha: float = 10.0
-    local_experts: LocalExperts = True
-    global_experts: bool = True
+    attention_merge: Literal["convolution", "maximum"] = "convolution"
+    dense_activation: Annotated[bool, Field(description="True or False")] = True
+    alpha: Annotated[int | FiniteFloat, Field(ge=0, description="a finite number from 0")] = 10.0
+    local_experts: Annotated[bool | Literal["attention"], Field(description="True, False or 'attention'")] = True
+    global_experts: Annotated[bool, Field(description="True or False")] = True
 
-    def __post_init__(self) -> None:
-        _check_count("experts", self.experts, least=2)
-        _check_count("top_k", self.top_k, least=1)
-        _check_grid("local_gate_grid", self.local_gate_grid)
-        _check_grid("global_gate_grid", self.global_gate_grid)
-        _check_choice("gate_input", self.gate_input, get_args(GateInput))
-        _check_choice("combine", self.combine, get_args(Combine))
-        _check_choice("attention_merge", self.attention_merge, get_args(AttentionMerge))
-        _check_choice("dense_activation", self.dense_activation, (True, False))
-        _check_choice("local_experts", self.local_experts, get_args(LocalExperts))
-        _check_choice("global_experts", self.global_experts, (True, False))
-        if type(self.alpha) not in (int, float) or not (math.isfinite(self.alpha) and self.alpha >= 0):
-            raise ValueError(f"FusionConfig.alpha: expected a finite number from 0, got {self.alpha!r}.")
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.top_k > self.experts:
-            raise ValueError(f"FusionConfig.top_k: expected at most experts ({self.experts}), got {self.top_k}.")
+            raise ValueError(f"top_k: expected at most experts ({self.experts}), got {self.top_k}")
         if self.local_experts is True and self.experts % 2:
-            raise ValueError(
-                f"FusionConfig.experts: expected an even number, half for each modality, got {self.experts}."
-            )
+            raise ValueError(f"experts: expected an even number, half for each modality, got {self.experts}")
+        return self
 
     @classmethod
     def paper(cls) -> Self:
@@ -103,27 +99,49 @@ class FusionConfig:
         """Return the configuration with these settings; what is left out keeps its default.
 
         Raises:
-            ValueError: A field is unknown, or a value cannot be used.
+            InputError: A field is unknown, or a value cannot be used.
         """
-        known = [field.name for field in fields(cls)]
-        for name in settings:
-            if name not in known:
-                raise ValueError(f"unknown field of FusionConfig {name!r}; known: {', '.join(known)}")
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
         return cls(**values)
 
 
-def _check_count(name: str, value: object, *, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise ValueError(f"FusionConfig.{name}: expected a whole number from {least}, got {value!r}.")
+@one_line_errors
+@dataclass(config=_CHECKED, frozen=True, kw_only=True)
+class DetectorConfig:
+    """Settings of the auxiliary detectors; the defaults are those of the paper.
 
+    Attributes:
+        backbone: "resnet50" as in the paper, or "small", not the paper's, for machines without a GPU: a network of
+            0.4 million weights that also looks at fewer proposals.
+        weights: What both detectors start from: "imagenet" (the backbone) or "coco" (all but the last layer),
+            which torchvision downloads; a file, .safetensors or PyTorch's, with the state of a torchvision
+            ResNet-50 or of a whole detector; or None, a random initialisation. With weights a ResNet-50's stem,
+            stage 1 and batch normalisation are frozen; without, everything trains.
 
-def _check_grid(name: str, value: object) -> None:
-    if not (isinstance(value, tuple) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)):
-        raise ValueError(f"FusionConfig.{name}: expected (height, width), two whole numbers from 1, got {value!r}.")
+    Raises:
+        InputError: A value is unknown, or does not go with the backbone.
+    """
 
+    backbone: Literal["resnet50", "small"] = "resnet50"
+    weights: Annotated[
+        Annotated[str, Field(min_length=1)] | None, Field(description="'imagenet', 'coco', a file or None")
+    ] = "imagenet"
 
-def _check_choice(name: str, value: object, known: tuple[object, ...]) -> None:
-    # By type as well: 1 == True, but the network asks `is True`.
-    if not any(type(value) is type(choice) and value == choice for choice in known):
-        raise ValueError(f"unknown FusionConfig.{name} {value!r}; known: {', '.join(map(repr, known))}")
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.backbone == "small" and self.weights in PRETRAINED:
+            raise ValueError(
+                f"weights: {self.weights!r} are weights of 'resnet50', but the backbone is 'small'; use "
+                "DetectorConfig.small(), which starts from a random initialisation"
+            )
+        return self
+
+    @classmethod
+    def paper(cls) -> Self:
+        """Return detectors as the paper describes them; the default."""
+        return cls()
+
+    @classmethod
+    def small(cls) -> Self:
+        """Return detectors for a machine without a GPU, and for trials."""
+        return cls(backbone="small", weights=None)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 
-from moefusion.backbones import DetectorConfig, build_detectors
+from moefusion.backbones import build_detectors
+from moefusion.config import DetectorConfig
 from moefusion.data import DetectedObjects, Target
 from moefusion.distributed import BatchNorm
 from moefusion.network import check_pair

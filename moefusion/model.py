@@ -6,8 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from moefusion.backbones import DetectorConfig
-from moefusion.config import FusionConfig
+from moefusion.config import DetectorConfig, FusionConfig
 from moefusion.data import Batch, Target
 from moefusion.detectors import AttentionMaps, AuxiliaryDetectors
 from moefusion.distributed import total_over_processes, world_size

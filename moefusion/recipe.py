@@ -1,12 +1,21 @@
-"""How a model is trained: one field a choice."""
+"""The settings of a training run; importable without torch."""
 
-from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
+
+from pydantic import ConfigDict, Field, FiniteFloat
+from pydantic.dataclasses import dataclass
+
+from metrics.validation import one_line_errors
+
+_Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
+_Whole = Annotated[int, Field(ge=0, description="a whole number from 0")]
+_Positive = Annotated[FiniteFloat, Field(gt=0, description="a finite number above 0")]
 
 _DECAYS = (16 / 24, 22 / 24)  # of all epochs, after which the learning rate falls to a tenth
 
 
-@dataclass(frozen=True, kw_only=True)
+@one_line_errors
+@dataclass(config=ConfigDict(extra="forbid", strict=True), frozen=True, kw_only=True)
 class TrainingConfig:
     """Settings of a training run; the defaults are those of the paper, and where it is silent the public code's.
 
@@ -25,36 +34,24 @@ class TrainingConfig:
         tensorboard: Write TensorBoard's files.
 
     Raises:
-        ValueError: A value is out of its range.
+        InputError: A value is of the wrong kind or out of its range.
     """
 
-    epochs: int = 24
-    batch: int = 4
-    repeat: int = 1
-    resize: tuple[int, int] | None = (480, 640)
-    learning_rate: float = 1e-4
-    weight_decay: float = 1e-4
-    gradient_norm: float = 35.0
-    seed: int = 0
-    mixed_precision: bool | None = None
-    checkpoint_steps: int = 1000
-    workers: int = 2
-    tensorboard: bool = False
-
-    def __post_init__(self) -> None:
-        least = {"epochs": 1, "batch": 1, "repeat": 1, "seed": 0, "checkpoint_steps": 1, "workers": 0}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if type(value) is not int or value < bound:
-                raise ValueError(f"TrainingConfig.{name}: expected a whole number from {bound}, got {value!r}.")
-        if not (self.learning_rate > 0 and self.weight_decay >= 0 and self.gradient_norm > 0):
-            raise ValueError(
-                "TrainingConfig: expected learning_rate and gradient_norm above 0 and weight_decay from 0, got "
-                f"{self.learning_rate!r}, {self.gradient_norm!r} and {self.weight_decay!r}."
-            )
-        sides = self.resize if self.resize is not None else (1, 1)
-        if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
-            raise ValueError(f"TrainingConfig.resize: expected (height, width) or None, got {self.resize!r}.")
+    epochs: _Count = 24
+    batch: _Count = 4
+    repeat: _Count = 1
+    resize: Annotated[
+        tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None,
+        Field(description="(height, width) or None"),
+    ] = (480, 640)
+    learning_rate: _Positive = 1e-4
+    weight_decay: Annotated[FiniteFloat, Field(ge=0, description="a finite number from 0")] = 1e-4
+    gradient_norm: _Positive = 35.0
+    seed: _Whole = 0
+    mixed_precision: Annotated[bool | None, Field(description="True, False or None")] = None
+    checkpoint_steps: _Count = 1000
+    workers: _Whole = 2
+    tensorboard: Annotated[bool, Field(description="True or False")] = False
 
     @classmethod
     def paper(cls) -> Self:

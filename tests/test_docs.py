@@ -1,6 +1,5 @@
 """What the documentation says can be typed can be typed: commands, code, experiments, links, names and numbers."""
 
-import importlib.util
 import re
 import shlex
 import subprocess
@@ -8,7 +7,6 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 import pytest
@@ -18,6 +16,7 @@ import metrics.__main__ as scoring
 from benchmark.detection.settings import DetectionSettings
 from benchmark.engine import experiment
 from metrics import PAPER as IDS
+from moefusion import FusionConfig, TrainingConfig
 from run_benchmark import Command
 
 ROOT = Path(__file__).parents[1]
@@ -60,16 +59,6 @@ def commands(page: str) -> Iterator[Call]:
             if found and (found[1] != "metrics" or found[0].startswith("python")):
                 # A shell variable stands for a value; 1 is a number and a text.
                 yield Call(found[1], shlex.split(re.sub(r"\$\{?\w+\}?", "1", found[2]), comments=True))
-
-
-def loaded(path: str) -> ModuleType:
-    """Return a module of moefusion by its file: the package itself would load torch."""
-    spec = importlib.util.spec_from_file_location(f"documented_{Path(path).stem}", ROOT / path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def table(page: str, marker: str) -> list[list[str]]:
@@ -135,15 +124,14 @@ def test_scripts_are_bash(page: str) -> None:
 
 @each_page
 def test_experiments_can_be_read(page: str, tmp_path: Path) -> None:
-    fusion, training = loaded("moefusion/config.py").FusionConfig, loaded("moefusion/recipe.py").TrainingConfig
     for number, block in enumerate(blocks(page, "toml")):
         if "project" in tomllib.loads(block):
             continue  # of a package's pyproject.toml
         path = tmp_path / f"{number}.toml"
         path.write_text(block)
         read = experiment.read(str(path))
-        fusion.from_dict(read.train.fusion)
-        training(**{name: tuple(v) if isinstance(v, list) else v for name, v in read.train.training.items()})
+        FusionConfig.from_dict(read.train.fusion)
+        TrainingConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in read.train.training.items()})
 
 
 def anchors(path: Path) -> set[str]:
@@ -194,8 +182,8 @@ def test_every_page_is_in_the_index() -> None:
     ("page", "names"),
     [
         ("docs/detection.md", [field.name for field in fields(DetectionSettings)]),
-        ("docs/training.md", [field.name for field in fields(loaded("moefusion/config.py").FusionConfig)]),
-        ("docs/training.md", [field.name for field in fields(loaded("moefusion/recipe.py").TrainingConfig)]),
+        ("docs/training.md", [field.name for field in fields(FusionConfig)]),
+        ("docs/training.md", [field.name for field in fields(TrainingConfig)]),
     ],
 )
 def test_every_setting_is_explained(page: str, names: list[str]) -> None:

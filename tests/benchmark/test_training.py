@@ -85,7 +85,11 @@ def test_trained_stopped_resumed_and_compared(folder: Path, monkeypatch: pytest.
     [
         ("epochs = 1", "epoch = 1", "unknown setting 'epoch' of TrainingConfig; known: epochs, batch"),
         ("epochs = 1", "epochs = 0", "TrainingConfig.epochs: expected a whole number from 1, got 0"),
-        ('backbone = "small"', 'backbone = "tiny"', "unknown DetectorConfig.backbone 'tiny'"),
+        (
+            'backbone = "small"',
+            'backbone = "tiny"',
+            "DetectorConfig.backbone: expected 'resnet50' or 'small', got 'tiny'",
+        ),
         ("local_gate_grid = [6, 8]", "top_k = 9", "top_k"),
         ("batch = 2", "batch = 3", "was trained with training.batch 2, but this run has 3"),
     ],

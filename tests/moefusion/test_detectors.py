@@ -201,7 +201,7 @@ def test_a_damaged_safetensors_file_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"backbone": "resnet18"}, "unknown DetectorConfig.backbone 'resnet18'; known: 'resnet50', 'small'"),
+        ({"backbone": "resnet18"}, "DetectorConfig.backbone: expected 'resnet50' or 'small', got 'resnet18'"),
         ({"weights": 5}, "DetectorConfig.weights: expected 'imagenet', 'coco', a file or None, got 5"),
         ({"backbone": "small"}, "'imagenet' are weights of 'resnet50'"),
     ],

@@ -455,7 +455,7 @@ def test_learning_rate_of_the_recipe():
     [
         ({"epochs": 0}, "epochs: expected a whole number from 1, got 0"),
         ({"batch": 2.0}, "batch: expected a whole number"),
-        ({"learning_rate": float("nan")}, "expected learning_rate and gradient_norm above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate: expected a finite number above 0, got nan"),
         ({"resize": (480,)}, r"resize: expected \(height, width\) or None"),
     ],
 )
