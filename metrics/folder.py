@@ -13,7 +13,7 @@ from metrics.errors import InputError
 from metrics.names import match_folders
 from metrics.opencv import cv2
 from metrics.registry import Selection, select
-from metrics.remarks import Remark, remarks_on, summarise
+from metrics.remarks import Remark, remarks_on, summarise, unread_files
 from metrics.scoring import evaluate_files, require_size
 from metrics.workers import in_workers
 
@@ -81,7 +81,7 @@ def evaluate_folder(
     frame = pd.DataFrame(rows)
     frame.attrs["unscored"] = sorted((infrared.keys() | visible.keys()) - fused.keys())
     frame.attrs["extra"] = extra
-    frame.attrs["remarks"] = [match.remark] * bool(match.remark) + summarise(remarks)
+    frame.attrs["remarks"] = [match.remark] * bool(match.remark) + summarise(remarks) + unread_files(folders.values())
     return frame
 
 

@@ -23,6 +23,7 @@ from metrics.opencv import cv2
 ImageArray = NDArray[np.uint8]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+_OTHER_SUFFIXES = (".webp", ".gif", ".jp2", ".jxl", ".avif", ".heic", ".ppm", ".pgm", ".npy", ".mat", ".raw")
 MATLAB_LUMA = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])
 _SCAN, _MOST_SCANS = b"\xff\xda", 64  # JPEG: each takes a pass over all pixels; progressive files have about ten
 _ROWS = 32  # rows treated at a time, so that intermediate arrays stay in the cache
@@ -121,7 +122,7 @@ class Header:
     Attributes:
         size: (width, height) in pixels of the image that `read` gives.
         turned: Whether `read` turns or mirrors the image, because its EXIF orientation says so.
-        pages: Number of images in a TIFF file; `read` takes the first.
+        pages: Number of images in the file, a TIFF's pages or an animation's frames; `read` takes the first.
     """
 
     size: tuple[int, int]
@@ -140,12 +141,11 @@ def header(path: str | Path) -> Header:
         try:
             orientation = _orientation(image, path)
             width, height = image.size
-            pages = 1
+            pages = getattr(image, "n_frames", 1) if image.format in ("TIFF", "PNG") else 1
             if isinstance(image, TiffImageFile):  # some versions of Pillow give the size after turning
                 width, height = (
                     int(image.tag_v2.get(tag, side)) for tag, side in zip((256, 257), image.size, strict=True)
                 )
-                pages = image.n_frames
         except Exception as error:
             raise InputError(f"{path} cannot be read ({_said(error)}).") from error
         turned_size = (height, width) if orientation >= _FIRST_SIDEWAYS else (width, height)
@@ -281,6 +281,11 @@ def name_of(path: Path) -> str:
     if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in path.name):
         raise InputError(f"{path} has a name with control characters or unreadable bytes; rename it.")
     return unicodedata.normalize("NFC", path.stem)
+
+
+def passed_over(folder: str | Path) -> list[Path]:
+    """Return the files of a folder that hold images in formats that nothing here reads, sorted."""
+    return [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in _OTHER_SUFFIXES]
 
 
 def files(folder: str | Path) -> list[Path]:

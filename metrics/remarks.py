@@ -9,7 +9,7 @@ from metrics import images
 from metrics.images import ImageArray
 
 TURNED = "turned or mirrored, as the EXIF orientation says"
-PAGES = "TIFF files of several pages, of which the first is taken"
+PAGES = "files of several pages or frames, of which the first is taken"
 BLACK = "almost black (no level above 1): were levels from 0 to 1 saved as 8 bits?"
 _HIGHEST_BLACK = 1  # the highest level of an image that held 0-1
 _NAMED = 3
@@ -41,6 +41,17 @@ def remarks_on_pixels(pixels: Mapping[str, ImageArray]) -> list[Remark]:
             if np.array_equal(images.grey(pixels[role]), images.grey(pixels[other])):
                 found.append((role, f"equal to the {other} image, level by level"))
     return found
+
+
+def unread_files(folders: Iterable[Path]) -> list[str]:
+    """Return a line for each folder with images of formats that nothing here reads: they would be missed in silence."""
+    lines = []
+    for folder in dict.fromkeys(map(Path, folders)):
+        if unread := images.passed_over(folder):
+            formats = ", ".join(images.SUFFIXES)
+            number = f"{len(unread):,} file{'s' * (len(unread) > 1)}"
+            lines.append(f"{folder}: {number} passed over, such as {unread[0].name}; expected {formats}")
+    return lines
 
 
 def summarise(remarks: Iterable[tuple[str, Remark]]) -> list[str]:

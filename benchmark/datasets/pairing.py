@@ -11,6 +11,7 @@ from benchmark.datasets.findings import Findings
 from benchmark.datasets.resizing import Resizing, Size, scale_box
 from metrics import images
 from metrics.errors import InputError
+from metrics.remarks import unread_files
 
 MISSING_ANNOTATION = "missing annotation"  # the kind of problem that Table 1, which needs no boxes, can do with
 TURNED = "images turned or mirrored, as their EXIF orientation says"
@@ -68,6 +69,9 @@ def pairs(source: Source, names: Iterable[str], findings: Findings) -> tuple[Pai
         findings: Takes every missing partner, size that differs, and annotation that cannot be used.
     """
     names = list(names)
+    folders = {path.parent for band in (source.infrared, source.visible) for path in band.values()}
+    for line in unread_files(sorted(folders)):
+        findings.note(line)
     if source.annotations and _lacks_all(source.annotations, names):
         folder = source.annotations.folder
         findings.problem(

@@ -11,6 +11,7 @@ from benchmark.datasets.findings import Findings, short
 from benchmark.datasets.pairing import Annotations, content, files
 from metrics.errors import InputError, unknown
 
+_UNREAD = (".yaml", ".yml", ".names")  # where YOLO's programs keep the names of classes
 UNLABELLED = ("error", "background")
 _NUMBERED = re.compile(r"(\d{1,4})(?:\s*[:.)-]\s*|\s+)")
 _LONGEST_LINE = 1000  # characters
@@ -78,6 +79,8 @@ def class_names(
     path = next((folder / "classes.txt" for folder in folders if (folder / "classes.txt").is_file()), None)
     if path is None:
         order = ", ".join(f"{number} {label}" for number, label in enumerate(classes))
+        for other in sorted(path for folder in folders for path in folder.glob("*") if path.suffix in _UNREAD):
+            findings.note(f"{other.name} is not read; write its classes into {folders[0].name}/classes.txt, one a line")
         findings.note(f"no {folders[0].name}/classes.txt: class numbers read as {order}{otherwise}")
         return classes
     lines = [line.strip() for line in content(path).decode("utf-8-sig", errors="replace").splitlines() if line.strip()]

@@ -442,3 +442,15 @@ def test_flir_s_boxes_are_counted_from_0(shared: Path) -> None:
     test = datasets.load("flir", shared / "data" / "FLIR_aligned").test
     boxes = next(pair.boxes for pair in test if pair.name == "FLIR_08864")
     assert boxes[0].x0 == 212  # xmin 212 in its annotation is the pixel 212
+
+
+def test_files_that_nothing_reads_are_told(two_folders: Path, tardal: Path) -> None:
+    """Pairs in a format that is not read would be missed in silence, as would class names in a YAML file."""
+    for band in ("ir", "vi"):
+        text(two_folders / band / "02.webp")
+    notes = datasets.load("tno", two_folders).notes
+    assert len(notes) == 2
+    assert notes[0].startswith(f"{two_folders / 'ir'}: 1 file passed over, such as 02.webp; expected .png, .jpg")
+    text(tardal / "data.yaml", "names: [People]")
+    found = datasets.load("m3fd", tardal).notes
+    assert "data.yaml is not read; write its classes into labels/classes.txt, one a line" in found
