@@ -1,9 +1,9 @@
 """Tables 1 to 3, average ranks, sweeps and the comparison with the paper, as the report shows them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,13 @@ from benchmark.tables import csv_files, detection_table, metric_table
 from benchmark.tables.latex import format_number
 from benchmark.tables.origins import DIFFERENCE, MEASURED, PUBLISHED, SEPARATOR
 from benchmark.tables.ranking import marks, split_columns
-from benchmark.tables.statistics import ALL
+from benchmark.tables.statistics import ALL, COLUMNS
 from metrics.registry import METRICS
 
 ORIGINS = {PUBLISHED: "the paper's", DIFFERENCE: "difference"}
 UNDEFINED, MINUS = "–", "−"
+_Key = TypeVar("_Key")
+NO_STATISTICS = pd.DataFrame(columns=COLUMNS)
 _HIDDEN = (detection_table.LOW, detection_table.HIGH)  # shown as the interval of mAP
 _NO_FACTS = ("ranked", "classes", "notes", "status")
 _TITLES = {1: "Table 1 · Fusion quality", 2: "Table 2 · Ablation", 3: "Table 3 · Object detection"}
@@ -117,27 +119,23 @@ def read_tables(folder: Path, run: Record) -> Tables:
     """
     titles = [part.title for part in run.parts]
 
-    def paths(names: Mapping[Any, str]) -> dict[Any, Path]:
-        files = {key: folder / f"{name}.csv" for key, name in names.items()}
-        return {key: path for key, path in files.items() if run.has_written(path.name) and path.is_file()}
-
-    def of_the_run(frame: pd.DataFrame) -> pd.DataFrame:
+    def read(name: str, reader: Callable[[Path], pd.DataFrame], *, by: str) -> pd.DataFrame:
+        path = folder / f"{name}.csv"
+        if not (run.has_written(f"{by}.csv") and path.is_file()):
+            return pd.DataFrame()
+        frame = reader(path)
         return frame[frame["dataset"].isin(titles)].reset_index(drop=True)
 
-    found = {number: of_the_run(csv_files.read_table(path)) for number, path in paths(_names("table{}")).items()}
+    tables = {number: read(f"table{number}", csv_files.read_table, by=f"table{number}") for number in _TITLES}
     statistics = {
-        number: of_the_run(csv_files.read_statistics(folder / f"table{number}_statistics.csv")) for number in found
+        number: read(f"table{number}_statistics", csv_files.read_statistics, by=f"table{number}") for number in _TITLES
     }
-    sweeps = {
-        key: of_the_run(csv_files.read_frame(path, "dataset", "setting"))
-        for key, path in paths({key: key for key in _SWEEPS}).items()
-    }
-    tables = {number: table for number, table in found.items() if len(table)}
-    return Tables(tables, statistics, {key: frame for key, frame in sweeps.items() if len(frame)})
+    sweeps = {key: read(key, lambda path: csv_files.read_frame(path, "dataset", "setting"), by=key) for key in _SWEEPS}
+    return Tables(_drop_empty(tables), _drop_empty(statistics), _drop_empty(sweeps))
 
 
-def _names(pattern: str) -> dict[int, str]:
-    return {number: pattern.format(number) for number in _TITLES}
+def _drop_empty(frames: Mapping[_Key, pd.DataFrame]) -> dict[_Key, pd.DataFrame]:
+    return {key: frame for key, frame in frames.items() if len(frame)}
 
 
 def show_tables(found: Tables) -> tuple[SheetGroup, ...]:
@@ -148,7 +146,7 @@ def show_tables(found: Tables) -> tuple[SheetGroup, ...]:
         ids = metric_table.metric_ids(table)
         compared = [name for name in ids if number != 3 or name in detection_table.compared_columns(table)]
         places = marks(table, compared, digits)
-        statistics = found.statistics[number]
+        statistics = found.statistics.get(number, NO_STATISTICS)
         sheets = [
             _table_sheet(number, str(dataset), rows, places.loc[rows.index], statistics, digits)
             for dataset, rows in table.groupby("dataset", sort=False)
@@ -159,9 +157,7 @@ def show_tables(found: Tables) -> tuple[SheetGroup, ...]:
 
 def show_ranks(found: Tables) -> tuple[Sheet, ...]:
     """Return each data set's average ranks, a column a metric and one over all; empty without statistics."""
-    statistics = found.statistics.get(1)
-    if statistics is None or statistics.empty:
-        return ()
+    statistics = found.statistics.get(1, NO_STATISTICS)
     tied = metric_table.not_worse(statistics)
     ranked = statistics[statistics["rank"].notna()]
     return tuple(_rank_sheet(str(dataset), rows, tied) for dataset, rows in ranked.groupby("dataset", sort=False))

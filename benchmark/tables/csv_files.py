@@ -13,7 +13,7 @@ from benchmark.tables.origins import DIFFERENCE, MEASURED, PUBLISHED
 from benchmark.tables.statistics import COLUMNS
 from metrics.errors import InputError
 
-ANEW = "run the experiment again to write it anew"
+REMEDY = "run the experiment again to write it again"
 _TRUTH = ("True", "False", "")
 _TEXTS = {"dataset", "method", "origin", "ranked", "convention", "size", "fingerprint", "split", "notes", "status"} | {
     "protocol",
@@ -26,7 +26,7 @@ _TEXTS = {"dataset", "method", "origin", "ranked", "convention", "size", "finger
 Rows = dict[int, dict[str, str]]
 
 
-def read(path: Path, remedy: str = ANEW, *, whole: bool = True) -> tuple[tuple[str, ...], Rows]:
+def read(path: Path, remedy: str = REMEDY, *, whole: bool = True) -> tuple[tuple[str, ...], Rows]:
     """Return the columns of a CSV file, and its rows by the line that each ends on, every cell as text.
 
     Args:
@@ -68,7 +68,7 @@ def read_table(path: Path) -> pd.DataFrame:
     columns, rows = read(path)
     _require_columns(path, columns, ("dataset", "method", "origin", "images", "status"))
     if not rows:
-        raise InputError(f"{path} has no rows; {ANEW}")
+        raise InputError(f"{path} has no rows; {REMEDY}")
     _require_values(path, rows, "origin", (MEASURED, PUBLISHED, DIFFERENCE))
     _require_values(path, rows, "ranked", _TRUTH)
     _require_keys(path, rows, ("dataset", "method", "origin"))
@@ -80,13 +80,11 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def read_statistics(path: Path) -> pd.DataFrame:
-    """Return the statistics of a run's Table 1 or 2, as `statistics.summary` gives them; empty without the file.
+    """Return the statistics of a run's Table 1 or 2, as `statistics.summary` gives them.
 
     Raises:
         InputError: As for `read_table`.
     """
-    if not path.is_file():
-        return pd.DataFrame(columns=COLUMNS)
     columns, rows = read(path)
     _require_columns(path, columns, COLUMNS)
     _require_values(path, rows, "not_worse", _TRUTH)
@@ -135,7 +133,7 @@ def _is_number(text: str) -> bool:
 def _require_columns(path: Path, columns: Collection[str], required: Collection[str]) -> None:
     if missing := [name for name in required if name not in columns]:
         only = quoted(", ".join(columns))
-        raise InputError(f"{path} has no column {', '.join(missing)}, only {only}; {ANEW}")
+        raise InputError(f"{path} has no column {', '.join(missing)}, only {only}; {REMEDY}")
 
 
 def _require_values(path: Path, rows: Rows, column: str, known: tuple[str, ...]) -> None:
@@ -143,7 +141,7 @@ def _require_values(path: Path, rows: Rows, column: str, known: tuple[str, ...])
         if row.get(column, known[0]) not in known:
             expected = ", ".join(value or "nothing" for value in known)
             raise InputError(
-                f"{path}, line {line}, column {column}: expected {expected}, got {quoted(row[column])}; {ANEW}"
+                f"{path}, line {line}, column {column}: expected {expected}, got {quoted(row[column])}; {REMEDY}"
             )
 
 
@@ -151,10 +149,10 @@ def _require_keys(path: Path, rows: Rows, key: tuple[str, ...]) -> None:
     lines: dict[tuple[str, ...], int] = {}
     for line, row in rows.items():
         if (first := lines.setdefault(tuple(row[name] for name in key), line)) != line:
-            raise InputError(f"{path}, line {line}: the {', '.join(key)} of line {first} again; {ANEW}")
+            raise InputError(f"{path}, line {line}: the {', '.join(key)} of line {first} again; {REMEDY}")
 
 
-def number(text: str, where: object, column: str, remedy: str = ANEW) -> float | None:
+def number(text: str, where: object, column: str, remedy: str = REMEDY) -> float | None:
     """Return the number in a cell; None for an empty one.
 
     Args:

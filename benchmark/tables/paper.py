@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.datasets.findings import quoted
+from benchmark.engine import run_record
 from benchmark.tables import csv_files
 from benchmark.tables.markdown import in_markdown, markdown_table
 from benchmark.tables.origins import DIFFERENCE, MEASURED, PUBLISHED
@@ -38,8 +39,13 @@ def against(folder: Path) -> pd.DataFrame:
     Raises:
         InputError: The folder holds none of the tables, or one that is not this benchmark's.
     """
+    run = run_record.read(folder) if (folder / run_record.FILE).is_file() else None
     paths = {number: folder / f"table{number}.csv" for number in TABLES}
-    tables = {number: csv_files.read_table(path) for number, path in paths.items() if path.is_file()}
+    tables = {
+        number: csv_files.read_table(path)
+        for number, path in paths.items()
+        if path.is_file() and (run is None or run.has_written(path.name))
+    }
     if not tables:
         raise InputError(
             f"{folder} holds no table1.csv, table2.csv or table3.csv; expected the folder of a finished run"
@@ -136,17 +142,17 @@ def _require_partners(path: Path, table: pd.DataFrame, metrics: list[str]) -> No
     if lone := sorted(set(differences.index) ^ (set(ours.index) & set(theirs.index))):
         where = quoted(", ".join(lone[0]))
         raise InputError(
-            f"{path}: of {where} there are only some of the rows measured, paper and difference; {csv_files.ANEW}"
+            f"{path}: of {where} there are only some of the rows measured, paper and difference; {csv_files.REMEDY}"
         )
     compared = ours.loc[differences.index]
     if not ((compared["images"] >= 0) & (compared["images"] % 1 == 0)).all():  # nor is an empty cell
-        raise InputError(f"{path}, column images: expected whole numbers; {csv_files.ANEW}")
+        raise InputError(f"{path}, column images: expected whole numbers; {csv_files.REMEDY}")
     gaps = compared[metrics] - theirs.loc[differences.index, metrics]
     wrong = differences[metrics].notna() & ~np.isclose(differences[metrics], gaps, rtol=0, atol=1e-6)
     if wrong.any(axis=None):
         metric = wrong.columns[wrong.any()][0]
         where = quoted(", ".join(wrong.index[wrong[metric]][0]))
-        raise InputError(f"{path}: the {metric} of {where}: the difference is not measured - paper; {csv_files.ANEW}")
+        raise InputError(f"{path}: the {metric} of {where}: the difference is not measured - paper; {csv_files.REMEDY}")
 
 
 def _shared(table: pd.DataFrame) -> list[str]:
