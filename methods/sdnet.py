@@ -116,6 +116,7 @@ class SDNet(NetworkMethod):
         probably_trained_on=("TNO",),
         parameters=28_705,
         verified="official outputs",
+        task="general",
         notes=(
             "Each image is stretched to span 0-255, as the authors save it, so the fused image of a crop is not the "
             "crop of the fused image.",

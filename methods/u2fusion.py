@@ -119,6 +119,7 @@ class U2Fusion(NetworkMethod):
         probably_trained_on=("TNO", "RoadScene"),
         parameters=659_217,
         verified="official outputs",
+        task="general",
         notes=(
             "`script`: visible first, stretched from 0 to the maximum; the luma of a colour image is not rounded. "
             "`tang`: infrared first, stretched from minimum to maximum; luma rounded as Pillow does. Published tables "

@@ -10,7 +10,6 @@ import pytest
 
 import methods
 from benchmark.synthetic import layouts as synthetic
-from methods.network import NetworkMethod
 from metrics import PAPER
 
 IDS = list(PAPER)
@@ -79,15 +78,20 @@ def test_the_demo_gives_the_committed_table(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(mine[IDS], committed[IDS], rtol=1e-3)
 
 
-def test_the_readme_says_what_was_verified_of_each_method() -> None:
-    lines = [line for line in README.splitlines() if line.startswith("| ")]
-    for name in methods.names():
-        found = methods.find(name)
-        if issubclass(found, NetworkMethod):
-            (line,) = [line for line in lines if f"| `{name}`" in line]
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            assert cells[0] == f"{found.title} ({found.record.year})"
-            assert [variant for variant in found.variants if f"`{variant}`" not in cells[1]] == []
-            assert cells[3] == found.record.verified
-            assert cells[4].startswith("yes" if found.record.verified == "official outputs" else "no")
-            assert cells[5] == found.record.licence
+def test_the_readme_says_what_the_records_of_methods_say() -> None:
+    rows = {}
+    for line in README.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        rows[cells[0]] = cells[1:]
+    for name, record in methods.records().items():
+        method = methods.find(name)
+        called, origin, task, weights, verified, data, licence = rows[f"{method.title} ({record.year})"]
+        assert re.findall(r"`([^`]+)`", called) == [name, *method.variants]
+        assert origin == ("yes" if record.row else "no")
+        assert task == record.task
+        assert weights == ("fetched" if all(file.url for file in record.files) else "by hand")
+        assert verified == record.verified
+        assert licence == record.licence
+        per_file = (title for file in record.files for title in file.probably_trained_on)
+        for title in (*record.trained_on, *record.probably_trained_on, *per_file):
+            assert title in data

@@ -1,5 +1,6 @@
 """Methods by name: built in, in a file, in an installed package."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -7,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import methods
 from methods import registry
 from methods.classical import Average
 from metrics import plugins
 from metrics.errors import InputError
+from metrics.files import digest
 
 OWN = """
 import numpy as np
@@ -163,3 +167,37 @@ def test_a_reworded_docstring_is_the_same_method(own: Path) -> None:
         prose.replace("def forward", "def forward").replace("visible):\n", 'visible):\n        """Min."""\n')
     )
     assert methods.code_digest(methods.find(f"{own}:Darker")) == before
+
+
+def documented(marker: str, folder: Path) -> Path:
+    """Return a file with the code after a marker in docs/your-method.md."""
+    page = (Path(__file__).parents[2] / "docs" / "your-method.md").read_text(encoding="utf-8")
+    code = re.search(rf"<!-- {marker} -->\n```python\n(.*?)```", page, re.DOTALL)
+    assert code
+    path = folder / "documented.py"
+    path.write_text(code[1])
+    return path
+
+
+def test_the_documented_network(tmp_path: Path) -> None:
+    path, weights = documented("blend", tmp_path), tmp_path / "blend.pt"
+    torch.save(torch.nn.Conv2d(2, 1, 3, padding=1).state_dict(), weights)
+    method = methods.create(f"{path}:Blend", weights=weights, device="cpu")
+    assert method.fuse(IMAGE, IMAGE + 1).shape == IMAGE.shape
+    assert method.settings() == {"weights": digest(weights)}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_the_documented_published_network(tmp_path: Path, suffix: str) -> None:
+    name = f"{documented('published network', tmp_path)}:Gate"
+    state = {f"gate.{key}": value for key, value in torch.nn.Conv2d(2, 1, 3, padding=1).state_dict().items()}
+    weights = tmp_path / f"retrained{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(state, weights)
+    method = methods.create(name, weights=weights, device="cpu")
+    assert method.fuse(IMAGE, IMAGE)[0, 0] == IMAGE[0, 0]
+    assert method.settings()["official weights"] is False
+    record = method.record  # type: ignore[attr-defined]
+    assert sum(value.numel() for value in state.values()) == record.parameters
+    (save_file if suffix == ".safetensors" else torch.save)({"gate.bias": torch.zeros(1)}, weights)
+    with pytest.raises(InputError, match=rf"retrained\{suffix} does not fit GateNetwork: .*gate.weight"):
+        methods.create(name, weights=weights, device="cpu")
