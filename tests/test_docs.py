@@ -13,8 +13,10 @@ import pytest
 import tyro
 
 import metrics.__main__ as scoring
+from benchmark import datasets
 from benchmark.detection.settings import DetectionSettings
 from benchmark.engine import experiment
+from benchmark.synthetic import layouts as synthetic
 from metrics import PAPER as IDS
 from moefusion import FusionConfig, TrainingConfig
 from run_benchmark import Command
@@ -171,6 +173,34 @@ def test_the_method_is_that_of_the_readme() -> None:
     assert here
     assert there
     assert here[1] == there[1]
+
+
+def test_the_users_detector_is_trained_and_run_as_written(tmp_path: Path) -> None:
+    from benchmark.detection.detectors import build  # not above: torch takes seconds to load
+    from benchmark.detection.inference import detect
+    from benchmark.detection.samples import visible_examples
+    from benchmark.detection.training import load, train
+
+    code = re.search(r"<!-- own detector -->\n```python\n(.*?)```", TEXTS["docs/detection.md"], re.DOTALL)
+    assert code
+    (tmp_path / "my_detector.py").write_text(code[1])
+    synthetic.write(tmp_path / "M3FD", layout="m3fd", train=2, test=1, seed=1, size=(128, 96))
+    pairs = datasets.load("m3fd", tmp_path)
+    settings = DetectionSettings(
+        detector=f"{tmp_path}/my_detector.py:wide_retinanet",
+        weights="none",
+        epochs=1,
+        batch=2,
+        min_size=64,
+        workers=0,
+        score_threshold=0.0,
+    )
+    model = build(settings, len(pairs.classes))
+    examples = visible_examples(pairs.train)
+    trained = load(train(model, examples, pairs.classes, tmp_path / "run", settings, device="cpu"))
+    (found,) = detect(trained.model, visible_examples(pairs.test), trained.settings, device="cpu")
+    assert 0 < len(found.boxes) <= settings.boxes
+    assert set(found.labels) <= set(range(1, len(pairs.classes) + 1))
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -105,8 +105,28 @@ def tensor(shown: ImageArray) -> Tensor:
     return torch.from_numpy(shown).permute(2, 0, 1).float() / 255
 
 
-def target(boxes: Iterable[Box], classes: Sequence[str], size: tuple[int, int]) -> Target:
-    """Return what a detector is to find: boxes clipped to the image, without difficult ones and without empty ones.
+def label_boxes(boxes: Sequence[Box], classes: Sequence[str]) -> Target:
+    """Return boxes and the numbers of their classes as tensors.
+
+    Args:
+        boxes: The objects.
+        classes: The data set's, which count from 1.
+
+    Raises:
+        InputError: A box is of another class.
+    """
+    for box in boxes:
+        if box.label not in classes:
+            raise unknown("class of a box", box.label, tuple(classes))
+    edges = [(box.x0, box.y0, box.x1, box.y1) for box in boxes]
+    labels = [classes.index(box.label) + 1 for box in boxes]
+    return Target(
+        boxes=torch.tensor(edges, dtype=torch.float32).reshape(-1, 4), labels=torch.tensor(labels, dtype=torch.int64)
+    )
+
+
+def target(boxes: Sequence[Box], classes: Sequence[str], size: tuple[int, int]) -> Target:
+    """Return the objects to train on: boxes clipped to the image, without difficult ones and without empty ones.
 
     Args:
         boxes: The objects.
@@ -116,18 +136,11 @@ def target(boxes: Iterable[Box], classes: Sequence[str], size: tuple[int, int]) 
     Raises:
         InputError: A box is of another class.
     """
-    width, height = size
-    kept, labels = [], []
-    for box in boxes:
-        if box.label not in classes:
-            raise unknown("class of a box", box.label, tuple(classes))
-        x0, y0, x1, y1 = max(box.x0, 0.0), max(box.y0, 0.0), min(box.x1, width), min(box.y1, height)
-        if x1 - x0 > _LEAST and y1 - y0 > _LEAST and not box.difficult:
-            kept.append((x0, y0, x1, y1))
-            labels.append(classes.index(box.label) + 1)
-    return Target(
-        boxes=torch.tensor(kept, dtype=torch.float32).reshape(-1, 4), labels=torch.tensor(labels, dtype=torch.int64)
-    )
+    objects = label_boxes(boxes, classes)
+    edges = torch.minimum(objects["boxes"].clamp(min=0), torch.tensor([*size, *size]))
+    extents, difficult = edges[:, 2:] - edges[:, :2], torch.tensor([box.difficult for box in boxes], dtype=torch.bool)
+    kept = (extents > _LEAST).all(dim=1) & ~difficult
+    return Target(boxes=edges[kept], labels=objects["labels"][kept])
 
 
 class Samples(torch.utils.data.Dataset[Sample]):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import moefusion
 from benchmark.datasets.base import Pair, fingerprint
+from benchmark.detection.samples import label_boxes
 from benchmark.engine.cells import Cell, is_first_process
 from benchmark.engine.experiment import TrainSettings
 from metrics import images
@@ -24,7 +25,7 @@ class PairSamples:
 
     def __init__(self, pairs: tuple[Pair, ...], classes: tuple[str, ...]) -> None:
         self.pairs = pairs
-        self.numbers = {label: number for number, label in enumerate(classes, start=1)}
+        self.classes = classes
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -35,8 +36,7 @@ class PairSamples:
         sample = moefusion.Sample(
             infrared=_luma(pair.infrared),
             visible=_luma(pair.visible),
-            boxes=torch.tensor([(box.x0, box.y0, box.x1, box.y1) for box in pair.boxes]).reshape(-1, 4),
-            labels=torch.tensor([self.numbers[label] for label in pair.labels], dtype=torch.long),
+            **label_boxes(pair.boxes, self.classes),
         )
         pair.require_unchanged()
         return sample

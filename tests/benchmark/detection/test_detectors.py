@@ -9,9 +9,11 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torchvision.models import mobilenet_v3_large, resnet50
+from torchvision.models import WeightsEnum, mobilenet_v3_large, resnet50
 from torchvision.models.detection import (
     FasterRCNN_ResNet50_FPN_Weights,
+    FCOS_ResNet50_FPN_Weights,
+    RetinaNet_ResNet50_FPN_Weights,
     fasterrcnn_mobilenet_v3_large_320_fpn,
     fasterrcnn_resnet50_fpn,
     fcos_resnet50_fpn,
@@ -54,8 +56,11 @@ def test_same_network_as_torchvisions(name: str, original: Callable[..., nn.Modu
     theirs = original(weights=None, weights_backbone=None, num_classes=4, min_size=64, max_size=128).eval()
     theirs.load_state_dict(ours.state_dict())
     image = [torch.rand(3, 60, 100, generator=torch.Generator().manual_seed(0))]
+    if not hasattr(ours, "roi_heads"):
+        ours.score_thresh = theirs.score_thresh = 0.0  # untrained, they are sure of nothing
     with torch.no_grad():
         found, expected = ours(image)[0], theirs(image)[0]
+    assert len(found["boxes"]) > 0
     assert all(torch.equal(found[part], expected[part]) for part in ("boxes", "labels", "scores"))
     assert all(weight.requires_grad for weight in ours.parameters())
 
@@ -127,17 +132,33 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "checkpoints"
 
 
-def test_coco_weights_act_as_in_torchvision(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=91)
+@pytest.mark.parametrize(
+    ("name", "original", "published", "without_epsilon"),
+    [
+        (RESNET, fasterrcnn_resnet50_fpn, FasterRCNN_ResNet50_FPN_Weights.COCO_V1, True),
+        ("retinanet_resnet50_fpn", retinanet_resnet50_fpn, RetinaNet_ResNet50_FPN_Weights.COCO_V1, True),
+        ("fcos_resnet50_fpn", fcos_resnet50_fpn, FCOS_ResNet50_FPN_Weights.COCO_V1, False),
+    ],
+)
+def test_coco_weights_act_as_in_torchvision(
+    name: str,
+    original: Callable[..., nn.Module],
+    published: WeightsEnum,
+    without_epsilon: bool,
+    hub: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    theirs = original(weights=None, weights_backbone=None, num_classes=91)
     state = noise(theirs.state_dict())
-    monkeypatch.setattr(FasterRCNN_ResNet50_FPN_Weights.COCO_V1, "get_state_dict", lambda **options: dict(state))
-    ours = build(settings(RESNET, "coco"), 3).eval()
-    assert ours.origin == "torchvision's FasterRCNN_ResNet50_FPN_Weights.COCO_V1, all but the predictor"
+    monkeypatch.setattr(published, "get_state_dict", lambda **options: dict(state))
+    ours = build(settings(name, "coco"), 3).eval()
+    assert ours.origin == f"torchvision's {type(published).__name__}.COCO_V1, all but the predictor"
     theirs.load_state_dict(state)
-    for module in theirs.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eps = 0.0  # what torchvision does with these weights
-    overwrite_eps(theirs, 0.0)
+    if without_epsilon:  # what torchvision does with these weights
+        for module in theirs.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = 0.0
+        overwrite_eps(theirs, 0.0)
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         found, expected = ours.backbone(image), theirs.eval().backbone(image)
