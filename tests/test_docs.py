@@ -185,7 +185,7 @@ def test_the_users_detector_is_trained_and_run_as_written(tmp_path: Path) -> Non
     assert code
     (tmp_path / "my_detector.py").write_text(code[1])
     synthetic.write(tmp_path / "M3FD", layout="m3fd", train=2, test=1, seed=1, size=(128, 96))
-    pairs = datasets.load("m3fd", tmp_path)
+    pairs = datasets.load("m3fd", tmp_path / "M3FD")
     settings = DetectionSettings(
         detector=f"{tmp_path}/my_detector.py:wide_retinanet",
         weights="none",
