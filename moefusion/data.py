@@ -1,4 +1,4 @@
-"""What a model trains on: samples from any data set, brought to one size, in an order that a seed fixes."""
+"""Training data: samples from any data set, resized to one size, in an order that the seed fixes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ Collated = TypeVar("Collated")
 
 
 class Sample(NamedTuple):
-    """A pair of images and what is in it.
+    """A pair of images and its objects.
 
     Attributes:
         infrared, visible: (1, H, W), float, luma on the scale [0, 1].

@@ -1,4 +1,4 @@
-"""The auxiliary network: two Faster R-CNNs whose attention tells the fusion network where the objects are."""
+"""The auxiliary network: two Faster R-CNNs whose attention marks the objects for the fusion network."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -109,7 +109,7 @@ class AuxiliaryDetectors(nn.Module):
 
     @torch.no_grad()
     def detect(self, infrared: Tensor, visible: Tensor) -> dict[str, list[DetectedObjects]]:
-        """Return what each detector finds, under "infrared" and "visible", for each image.
+        """Return the objects that each detector finds in each image, under "infrared" and "visible".
 
         Args:
             infrared, visible: As for `attention`.
@@ -121,18 +121,18 @@ class AuxiliaryDetectors(nn.Module):
             raise ValueError("the detectors are in training mode and detect nothing. Call eval() first.")
         attended, _ = self._attended(infrared, visible)
         images = _image_list(infrared)
-        found = {}
+        detected = {}
         for band, pyramid in attended.items():
             detector = self._detector(band)
             proposals, _ = detector.rpn(images, pyramid)
-            found[band], _ = detector.roi_heads(pyramid, proposals, images.image_sizes)
-        return found
+            detected[band], _ = detector.roi_heads(pyramid, proposals, images.image_sizes)
+        return detected
 
     def _detector(self, band: str) -> FasterRCNN:
         return self.detectors[band]
 
     def _attended(self, infrared: Tensor, visible: Tensor) -> tuple[dict[str, Pyramid], AttentionMaps]:
-        """Return the pyramids that the detectors go on with, and the finest level's attention."""
+        """Return the pyramids weighted by attention, which the detectors use, and the finest level's attention."""
         of_infrared, of_visible = self._pyramids(infrared, visible)
         attended: dict[str, Pyramid] = {band: {} for band in _BANDS}
         maps = {}
@@ -157,7 +157,7 @@ class AuxiliaryDetectors(nn.Module):
         common = self.exchange(torch.cat([visible, infrared], dim=1)).relu()
         features = [infrared + common, visible + common]
         maps = AttentionMaps(*(self.heads[band](f) for band, f in zip(_BANDS, features, strict=True)))
-        return [feature + feature * each for feature, each in zip(features, maps, strict=True)], maps
+        return [feature + feature * attention for feature, attention in zip(features, maps, strict=True)], maps
 
 
 def _attention_head(channels: int) -> nn.Sequential:
@@ -173,11 +173,11 @@ def _attention_head(channels: int) -> nn.Sequential:
 
 def _cropped(maps: AttentionMaps, image: Tensor) -> AttentionMaps:
     height, width = (-(-side // _STRIDE) for side in image.shape[2:])
-    return AttentionMaps(*(each[..., :height, :width] for each in maps))
+    return AttentionMaps(*(attention[..., :height, :width] for attention in maps))
 
 
 def _image_list(images: Tensor) -> ImageList:
-    """Return what torchvision wants to know of a batch: its padded size and the images' own."""
+    """Return a batch's padded size and the images' own sizes in torchvision's form."""
     height, width = images.shape[2:]
     padded = images.new_empty(1).expand(len(images), 1, *(side + -side % _MULTIPLE for side in (height, width)))
     return ImageList(padded, [(height, width)] * len(images))

@@ -19,7 +19,7 @@ _LOG_EPSILON = math.log(torch.finfo(torch.float64).eps)
 
 
 class Routing(NamedTuple):
-    """What a gate decides.
+    """A gate's decision.
 
     Attributes:
         gates: (N, experts), each sample's shares; they sum to 1, and all but top_k are exactly 0.
@@ -31,7 +31,7 @@ class Routing(NamedTuple):
 
 
 class Mixed(NamedTuple):
-    """What a mixture gives: the combined features, (N, C, H, W), and how its gate came to them."""
+    """The output of a mixture: the combined features, (N, C, H, W), and its gate's decision."""
 
     features: Tensor
     routing: Routing
@@ -114,7 +114,7 @@ class Gate(nn.Module):
         self.top_k = top_k
         inputs = channels * grid[0] * grid[1]
         self.standardise = Standardisation(inputs) if standardised else nn.Identity()
-        # From zero, all experts start with the same chance, and the noise alone chooses.
+        # From zero, all experts start with the same probability, and the noise alone chooses.
         self.weight = nn.Parameter(torch.zeros(inputs, experts))
         self.noise_weight = nn.Parameter(torch.zeros(inputs, experts))
 
@@ -144,7 +144,7 @@ def top_k_gates(logits: Tensor, top_k: int) -> Tensor:
 
 
 def load_estimate(logits: Tensor, noisy: Tensor, deviation: Tensor, top_k: int) -> Tensor:
-    """Return how many samples each expert can expect if its own noise alone were drawn again, (experts,).
+    """Return how many samples each expert can expect if its own noise alone were redrawn, (experts,).
 
     Unlike the count of samples this has a gradient: P = Φ((logit - threshold) / deviation), the threshold being
     the top_k-th largest of the other experts' noisy logits.
@@ -163,8 +163,8 @@ def load_estimate(logits: Tensor, noisy: Tensor, deviation: Tensor, top_k: int) 
     ordered = noisy.topk(top_k + 1, dim=1).values
     last_in, first_out = ordered[:, top_k - 1, None], ordered[:, top_k, None]
     threshold = torch.where(noisy > first_out, first_out, last_in)
-    chance: Tensor = torch.special.ndtr((logits - threshold) / deviation)
-    return chance.sum(dim=0)
+    probability: Tensor = torch.special.ndtr((logits - threshold) / deviation)
+    return probability.sum(dim=0)
 
 
 class Mixture(nn.Module):
@@ -197,7 +197,7 @@ class Mixture(nn.Module):
         return Mixed(self._combined(sources, routing.gates), routing)
 
     def outputs(self, sources: Sequence[Tensor]) -> Tensor:
-        """Return what every expert, picked or not, makes of its source: (N, experts, C, H, W)."""
+        """Return every expert's output for its source, picked or not: (N, experts, C, H, W)."""
         return torch.stack([expert(self._source(sources, i)) for i, expert in enumerate(self.experts)], dim=1)
 
     def _source(self, sources: Sequence[Tensor], expert: int) -> Tensor:

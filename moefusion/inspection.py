@@ -1,4 +1,4 @@
-"""What a trained model's gates pick and its experts answer."""
+"""Inspect a trained model: its gates' choices and its experts' responses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ def gate_report(model: MoEFusion, data: Samples, size: tuple[int, int] | None = 
 
 
 def expert_responses(model: MoEFusion, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
-    """Return what every local expert answers to one pair, picked or not, as images: the paper's figure 6.
+    """Return every local expert's response to one pair, picked or not, as images: the paper's figure 6.
 
     Args:
         model: Its mode is left as it was.
@@ -60,7 +60,7 @@ def expert_responses(model: MoEFusion, infrared: Tensor, visible: Tensor) -> dic
         # Without detectors there are no local experts either, and `local_expert_features` says so.
         maps = (pair[0], pair[1]) if model.detectors is None else model.detectors.attention(*pair)
         features = model.fusion.local_expert_features(*pair, *maps)
-    return {part: each[0].abs().mean(dim=1).cpu() for part, each in features.items()}
+    return {part: responses[0].abs().mean(dim=1).cpu() for part, responses in features.items()}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The whole model: the auxiliary detectors' attention, and the fusion network that follows it."""
+"""The whole model: auxiliary detectors and fusion network."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from moefusion.network import LOAD_COEFFICIENTS, FusionNetwork, FusionOutput
 
 
 class TrainingLosses(NamedTuple):
-    """What a training step learns from.
+    """The losses of a training step.
 
     Attributes:
         total: The sum to minimise, a scalar.
@@ -56,7 +56,7 @@ class MoEFusion(nn.Module):
             initialise: Load the weights that `detector` names; without, a checkpoint will fill them.
 
         Raises:
-            ValueError: The detectors' weights cannot be had or do not fit, or there is no class.
+            ValueError: The detectors' weights cannot be obtained or do not fit, or there is no class.
         """
         super().__init__()
         if type(classes) is not int or classes < 1:
@@ -107,7 +107,7 @@ class MoEFusion(nn.Module):
             maps, detection = self.detectors.train_on(infrared, visible, targets)
         with torch.autocast(infrared.device.type, enabled=False):
             output: FusionOutput = self.fusion(
-                infrared, visible, *(each.detach().float() for each in maps), noise=noise
+                infrared, visible, *(attention.detach().float() for attention in maps), noise=noise
             )
             mask = foreground_mask(batch.boxes, (infrared.shape[2], infrared.shape[3]))
             load = _common_load_loss(output) if output.gates and world_size() > 1 else output.load_loss

@@ -20,7 +20,7 @@ LOAD_COEFFICIENTS = {"local_foreground": 0.01, "local_background": 0.01, "global
 
 @dataclass(frozen=True)
 class FusionOutput:
-    """What the network gives for a batch.
+    """The network's output for a batch.
 
     Attributes:
         fused: (N, 1, H, W), the fused luma, aimed at [0, 1] but not clamped to it.
@@ -174,7 +174,7 @@ class FusionNetwork(nn.Module):
     def local_expert_features(
         self, infrared: Tensor, visible: Tensor, attention_infrared: Tensor, attention_visible: Tensor
     ) -> dict[str, Tensor]:
-        """Return what every local expert makes of a batch, picked or not: the paper's figure 6.
+        """Return every local expert's output for a batch, picked or not: the paper's figure 6.
 
         Args:
             infrared, visible, attention_infrared, attention_visible: As for `forward`.

@@ -1,4 +1,4 @@
-"""Average precision by COCO's rules, and how far it would move with other test images."""
+"""Average precision by COCO's rules, and its bootstrap interval over test images."""
 
 import importlib
 import io
@@ -58,14 +58,14 @@ class Precision:
         return tuple(label for label, value in self.classes.items() if value is None)
 
 
-def evaluate(truth: GroundTruth, found: Results, *, engine: str = "pycocotools") -> Precision:
+def evaluate(truth: GroundTruth, results: Results, *, engine: str = "pycocotools") -> Precision:
     """Return average precision of detections, of all sizes, at most 100 an image.
 
     AP is the mean over 101 recalls of the best precision at that recall or a higher one.
 
     Args:
         truth: COCO ground truth.
-        found: COCO results; may be empty, which is an AP of 0 for every class that is present.
+        results: COCO results; may be empty, which is an AP of 0 for every class that is present.
         engine: One of `ENGINES`; they give the same numbers, the second faster and with the extra `fast-coco`.
 
     Raises:
@@ -73,7 +73,7 @@ def evaluate(truth: GroundTruth, found: Results, *, engine: str = "pycocotools")
 
     Reference: Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; pycocotools' COCOeval.
     """
-    run = _evaluator(truth, found, engine)
+    run = _evaluator(truth, results, engine)
     with redirect_stdout(io.StringIO()):
         run.evaluate()
         run.accumulate()
@@ -92,7 +92,7 @@ def evaluate(truth: GroundTruth, found: Results, *, engine: str = "pycocotools")
 
 
 def interval(
-    truth: GroundTruth, found: Results, *, resamples: int = 1000, seed: int = 0, level: float = LEVEL
+    truth: GroundTruth, results: Results, *, resamples: int = 1000, seed: int = 0, level: float = LEVEL
 ) -> tuple[float, float] | None:
     """Return the percentile bootstrap interval of mAP at IoU 0.5 over images, or None when no class is present.
 
@@ -101,7 +101,7 @@ def interval(
 
     Args:
         truth: COCO ground truth.
-        found: COCO results.
+        results: COCO results.
         resamples: Number of draws.
         seed: Of the draws.
         level: Coverage, in (0, 1).
@@ -113,7 +113,7 @@ def interval(
     """
     if resamples < 1 or not 0 < level < 1:
         raise InputError(f"got {resamples} resamples at level {level}; expected at least 1, and a level within 0 to 1.")
-    matches, number = _matches(truth, found), len(truth["images"])
+    matches, number = _matches(truth, results), len(truth["images"])
     random = np.random.default_rng(seed)
     means = []
     for _ in range(resamples if matches else 0):
@@ -133,19 +133,19 @@ class _Matches:
 
     image: NDArray[np.int64]
     right: NDArray[np.bool_]
-    boxes: NDArray[np.int64]  # to be found, per image
+    boxes: NDArray[np.int64]  # to find, per image
 
 
-def _matches(truth: GroundTruth, found: Results) -> list[_Matches]:
+def _matches(truth: GroundTruth, results: Results) -> list[_Matches]:
     """Return the matches of every class that is present."""
-    run = _evaluator(truth, found, "pycocotools")
+    run = _evaluator(truth, results, "pycocotools")
     run.params.iouThrs = np.array([IOU])
     run.params.areaRng, run.params.areaRngLbl = run.params.areaRng[:1], run.params.areaRngLbl[:1]
     run.params.maxDets = run.params.maxDets[-1:]
     with redirect_stdout(io.StringIO()):
         run.evaluate()
     number = len(run.params.imgIds)
-    made = []
+    matches = []
     for place in range(len(run.params.catIds)):
         boxes = np.zeros(number, np.int64)
         images, scores, right = [np.zeros(0, np.int64)], [np.zeros(0)], [np.zeros(0, bool)]
@@ -159,12 +159,12 @@ def _matches(truth: GroundTruth, found: Results) -> list[_Matches]:
             right.append(one["dtMatches"][0][counts] > 0)
         if boxes.any():
             order = np.argsort(-np.concatenate(scores), kind="stable")
-            made.append(_Matches(np.concatenate(images)[order], np.concatenate(right)[order], boxes))
-    return made
+            matches.append(_Matches(np.concatenate(images)[order], np.concatenate(right)[order], boxes))
+    return matches
 
 
 def _average(match: _Matches, counts: NDArray[np.int64]) -> float | None:
-    """Return AP when each image occurs as often as `counts` says; None when nothing is to be found there."""
+    """Return AP when each image occurs as often as `counts` says; None without boxes to find."""
     boxes = int(counts @ match.boxes)
     if boxes == 0:
         return None
@@ -175,9 +175,9 @@ def _average(match: _Matches, counts: NDArray[np.int64]) -> float | None:
     return float(best[np.searchsorted(right / boxes, RECALLS)].mean())
 
 
-def _evaluator(truth: GroundTruth, found: Results, engine: str) -> Any:
+def _evaluator(truth: GroundTruth, results: Results, engine: str) -> Any:
     """Return an engine's COCOeval for boxes, on copies, as it writes into what it is given."""
-    check(found, truth)
+    check(results, truth)
     if engine not in ENGINES:
         raise unknown("evaluation engine", engine, ENGINES)
     if engine == "pycocotools":
@@ -192,7 +192,7 @@ def _evaluator(truth: GroundTruth, found: Results, engine: str) -> Any:
     # Not by loadRes, which fails on an empty list; the fields below are those that it fills in.
     annotations = [
         entry | {"id": number, "area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
-        for number, entry in enumerate(found, start=1)
+        for number, entry in enumerate(results, start=1)
     ]
     sides = []
     with redirect_stdout(io.StringIO()):

@@ -130,7 +130,7 @@ def results(detections: Iterable[Detections], image_ids: Mapping[str, int]) -> R
     Raises:
         InputError: An image's name is unknown, or a box is inverted or not finite.
     """
-    found: Results = []
+    entries: Results = []
     for one in detections:
         if one.name not in image_ids:
             raise InputError(f"detections for {one.name!r}, which is no image of the ground truth; run detect again.")
@@ -141,28 +141,28 @@ def results(detections: Iterable[Detections], image_ids: Mapping[str, int]) -> R
         for (x, y), (width, height), label, score in zip(boxes[:, :2], sides, one.labels, one.scores, strict=True):
             bbox = [float(x), float(y), float(width), float(height)]
             entry = {"image_id": image_ids[one.name], "category_id": int(label), "bbox": bbox, "score": float(score)}
-            found.append(entry)
-    return found
+            entries.append(entry)
+    return entries
 
 
-def detections(found: Results, truth: GroundTruth) -> list[Detections]:
+def detections(entries: Results, truth: GroundTruth) -> list[Detections]:
     """Return COCO results as the detections of each image of the ground truth, in its order, best first."""
     by_image: dict[int, Results] = {image["id"]: [] for image in truth["images"]}
-    for entry in check(found, truth):
+    for entry in check(entries, truth):
         by_image[entry["image_id"]].append(entry)
     number = {category["id"]: place for place, category in enumerate(truth["categories"], start=1)}
-    made = []
+    by_name = []
     for name, image in image_ids(truth).items():
-        entries = sorted(by_image[image], key=lambda entry: -entry["score"])
-        boxes = np.array([entry["bbox"] for entry in entries], dtype=np.float64).reshape(-1, 4)
+        ordered = sorted(by_image[image], key=lambda entry: -entry["score"])
+        boxes = np.array([entry["bbox"] for entry in ordered], dtype=np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        labels = np.array([number[entry["category_id"]] for entry in entries], dtype=np.int64)
-        scores = np.array([entry["score"] for entry in entries], dtype=np.float64)
-        made.append(Detections(name, boxes, labels, scores))
-    return made
+        labels = np.array([number[entry["category_id"]] for entry in ordered], dtype=np.int64)
+        scores = np.array([entry["score"] for entry in ordered], dtype=np.float64)
+        by_name.append(Detections(name, boxes, labels, scores))
+    return by_name
 
 
-def check(found: Results, truth: GroundTruth, where: str = "detections") -> Results:
+def check(entries: Results, truth: GroundTruth, where: str = "detections") -> Results:
     """Return COCO results unchanged after holding their images and categories against the ground truth.
 
     Raises:
@@ -171,13 +171,13 @@ def check(found: Results, truth: GroundTruth, where: str = "detections") -> Resu
     images = {image["id"] for image in truth["images"]}
     categories = {category["id"] for category in truth["categories"]}
     for key, known in (("image_id", images), ("category_id", categories)):
-        foreign = sorted({entry[key] for entry in found} - known)
+        foreign = sorted({entry[key] for entry in entries} - known)
         if foreign:
             raise InputError(
                 f"{where}: {key} {foreign[0]} is not in the ground truth, which has {len(known)} such ids; "
                 "these detections belong to other data. Run detect again."
             )
-    return found
+    return entries
 
 
 def write_json(path: Path, content: GroundTruth | Results) -> None:
@@ -208,8 +208,8 @@ def read_results(path: Path, truth: GroundTruth) -> Results:
     Raises:
         InputError: The file is missing, damaged, no COCO result list, or belongs to other data.
     """
-    found = _read(path, _RESULTS, "list of COCO results")
-    return check([entry.model_dump(mode="json") for entry in found], truth, str(path))
+    entries = _read(path, _RESULTS, "list of COCO results")
+    return check([entry.model_dump(mode="json") for entry in entries], truth, str(path))
 
 
 def _read(path: Path, form: TypeAdapter[_T], what: str) -> _T:

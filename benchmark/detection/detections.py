@@ -1,4 +1,4 @@
-"""What a detector finds in an image; importable without torch."""
+"""The detections of an image; importable without torch."""
 
 from dataclasses import dataclass
 

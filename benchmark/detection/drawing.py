@@ -58,7 +58,7 @@ def draw(
     Args:
         image: uint8, (H, W) or (H, W, 3) RGB.
         truth: Annotated boxes, in pixels of the image.
-        detections: What was found in it; None draws the truth alone.
+        detections: Its detections; None draws the truth alone.
         classes: The data set's, in its order.
         threshold: Detections below this score are left out.
         width: Of the returned image, in pixels; its height follows. None keeps the size.
@@ -72,15 +72,15 @@ def draw(
         drawn = drawn.resize((width, max(1, round(scale * drawn.height))), Image.Resampling.LANCZOS)
     canvas, line = ImageDraw.Draw(drawn), max(1, round(min(drawn.size) / 300))
     annotated = [(box, _placed((box.x0, box.y0, box.x1, box.y1), scale, drawn.size)) for box in truth]
-    found = [] if detections is None else _shown(detections, classes, threshold, scale, drawn.size)
+    labelled = [] if detections is None else _shown(detections, classes, threshold, scale, drawn.size)
     for _, area in annotated:  # dark between the dashes, to be seen on bright ground; a detection's colour covers it
         canvas.rectangle(area, outline=_DARK, width=line)
-    for _, colour, area in reversed(found):  # the best on top
+    for _, colour, area in reversed(labelled):  # the best on top
         canvas.rectangle(area, outline=colour, width=2 * line)
     for box, area in annotated:
         _dashed(canvas, area, _DIFFICULT if box.difficult else _TRUTH, line)
     taken: list[_Area] = []
-    for text, colour, area in found:
+    for text, colour, area in labelled:
         _label(canvas, text, colour, area, taken)
     return np.array(drawn)
 
@@ -205,7 +205,7 @@ def _shown(
     detections: Detections, classes: Sequence[str], threshold: float, scale: float, size: tuple[int, int]
 ) -> list[tuple[str, Colour, _Area]]:
     """Return text, colour and place of the detections to draw, best first."""
-    found = []
+    labelled = []
     for place in np.argsort(-detections.scores, kind="stable"):
         label, score = int(detections.labels[place]), float(detections.scores[place])
         if not 1 <= label <= len(classes):
@@ -213,8 +213,8 @@ def _shown(
         if score >= threshold:
             colour = COLOURS[(label - 1) % len(COLOURS)]
             x0, y0, x1, y1 = (float(edge) for edge in detections.boxes[place])
-            found.append((f"{classes[label - 1]} {score:.2f}", colour, _placed((x0, y0, x1, y1), scale, size)))
-    return found
+            labelled.append((f"{classes[label - 1]} {score:.2f}", colour, _placed((x0, y0, x1, y1), scale, size)))
+    return labelled
 
 
 def _placed(box: _Area, scale: float, size: tuple[int, int]) -> _Area:

@@ -8,7 +8,7 @@ import torch
 
 from benchmark.detection.detections import Detections
 from benchmark.detection.detector import Detector
-from benchmark.detection.samples import Example, seen, tensor
+from benchmark.detection.samples import Example, read_input, to_tensor
 from benchmark.detection.settings import DetectionSettings
 from methods.network import exact
 from metrics.lookahead import lookahead
@@ -23,11 +23,11 @@ def detect(
     *,
     device: str = "auto",
 ) -> Iterator[Detections]:
-    """Yield what a detector finds in each image, best first; the same whenever the same machine is asked.
+    """Yield the objects that a detector finds in each image, best first; the same on every run on one machine.
 
     Args:
         model: A trained detector; it stays in evaluation mode.
-        examples: The images, one at a time, as their sizes differ; their boxes are not looked at.
+        examples: The images, one at a time, as their sizes differ; their boxes are ignored.
         settings: Colour rule, least score and most boxes of an image.
         device: "auto", a GPU where there is one; or any of torch's names.
 
@@ -36,11 +36,11 @@ def detect(
     """
     target = usable_device(device)
     detector = model.to(target).eval()
-    shown = lookahead(partial(seen, colour=settings.colour), examples)
+    shown = lookahead(partial(read_input, colour=settings.colour), examples)
     for example, image in zip(examples, shown, strict=True):
         with exact():
             (output,) = detector.detections(
-                [tensor(image).to(target)], score_threshold=settings.score_threshold, boxes=settings.boxes
+                [to_tensor(image).to(target)], score_threshold=settings.score_threshold, boxes=settings.boxes
             )
         yield Detections(
             example.name,

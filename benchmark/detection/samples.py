@@ -1,4 +1,4 @@
-"""What a detector sees: images as tensors, by one colour rule for training and inference, and their targets."""
+"""A detector's input: images as tensors, by one colour rule for training and inference, and their targets."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ Colour = Literal["luma", "chroma"]
 
 @dataclass(frozen=True)
 class Example:
-    """An image that objects are in.
+    """An image with annotated objects.
 
     Attributes:
         name: The image's name in its data set.
         image: Its file: an infrared, a visible or a fused image.
         visible: The visible image whose chroma it may get; itself for a visible image, None for infrared.
-        boxes: What is in it, for training.
+        boxes: Its objects, for training.
     """
 
     name: str
@@ -56,8 +56,8 @@ def fused_examples(pairs: Iterable[Pair], folder: Path) -> list[Example]:
     return [Example(pair.name, folder / f"{pair.name}.png", pair.visible, pair.boxes) for pair in pairs]
 
 
-def image(source: ImageArray, visible: ImageArray | None, colour: Colour) -> ImageArray:
-    """Return what a detector sees of an image, uint8 (H, W, 3) RGB.
+def recolour(source: ImageArray, visible: ImageArray | None, colour: Colour) -> ImageArray:
+    """Return a detector's view of an image, uint8 (H, W, 3) RGB.
 
     Args:
         source: An infrared, visible or fused image, uint8, (H, W) or (H, W, 3) RGB.
@@ -81,8 +81,8 @@ def image(source: ImageArray, visible: ImageArray | None, colour: Colour) -> Ima
     return np.clip(visible + change[..., None], 0, 255).astype(np.uint8)
 
 
-def seen(example: Example, colour: Colour) -> ImageArray:
-    """Return what a detector sees of an example: uint8 (H, W, 3) RGB.
+def read_input(example: Example, colour: Colour) -> ImageArray:
+    """Return a detector's view of an example, uint8 (H, W, 3) RGB.
 
     Raises:
         InputError: An image cannot be read, or the sizes differ.
@@ -90,7 +90,7 @@ def seen(example: Example, colour: Colour) -> ImageArray:
     source = images.read(example.image)
     visible = images.read(example.visible) if example.visible is not None and colour == "chroma" else None
     try:
-        return image(source, visible, colour)
+        return recolour(source, visible, colour)
     except InputError as error:
         raise InputError(f"{example.image}: {error}") from error
 
@@ -100,7 +100,7 @@ def files(example: Example) -> list[Path]:
     return [path for path in (example.image, example.visible) if path is not None]
 
 
-def tensor(shown: ImageArray) -> Tensor:
+def to_tensor(shown: ImageArray) -> Tensor:
     """Return an image, uint8 (H, W, 3), as a detector takes it: float32 (3, H, W) in [0, 1]."""
     return torch.from_numpy(shown).permute(2, 0, 1).float() / 255
 
@@ -125,7 +125,7 @@ def label_boxes(boxes: Sequence[Box], classes: Sequence[str]) -> Target:
     )
 
 
-def target(boxes: Sequence[Box], classes: Sequence[str], size: tuple[int, int]) -> Target:
+def build_target(boxes: Sequence[Box], classes: Sequence[str], size: tuple[int, int]) -> Target:
     """Return the objects to train on: boxes clipped to the image, without difficult ones and without empty ones.
 
     Args:
@@ -157,9 +157,9 @@ class Samples(torch.utils.data.Dataset[Sample]):
         """Return an image, float32 (3, H, W) in [0, 1], and its target.
 
         Raises:
-            InputError: As `seen` and `target` raise it, or an image is another one than at the start.
+            InputError: As `read_input` and `build_target` raise it, or an image changed since the start.
         """
         example = self.examples[index]
-        shown = tensor(seen(example, self.colour))
+        shown = to_tensor(read_input(example, self.colour))
         require_unchanged(self.stamps[index])
-        return shown, target(example.boxes, self.classes, (shown.shape[2], shown.shape[1]))
+        return shown, build_target(example.boxes, self.classes, (shown.shape[2], shown.shape[1]))

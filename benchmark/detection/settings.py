@@ -1,4 +1,4 @@
-"""What a detector is and how it is trained and run: one field a choice. Importable without torch."""
+"""The settings of detection: detector, training, inference. Importable without torch."""
 
 from typing import Annotated, Literal, Self
 
@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from benchmark.detection.registry import RECORDS, require_known
 
 DETECTORS = tuple(RECORDS)
-# What may differ between a run and its checkpoint: none of it decides what is learned.
+# Settings that may differ between a run and its checkpoint, because training does not depend on them.
 WITHOUT_EFFECT = ("protocol", "score_threshold", "boxes", "checkpoint_steps", "workers")
 
 _Count = Annotated[int, Field(ge=1)]
@@ -33,7 +33,7 @@ class DetectionSettings:
         weights: What training starts from: "backbone" (ImageNet) or "coco" (all but the last layer), which
             torchvision downloads; the path of a file with one of these or with a trained detector; "none", a random
             initialisation.
-        colour: What the detector sees: "luma", the grey image as three equal channels; or "chroma", the grey
+        colour: The detector's input: "luma", the grey image as three equal channels; or "chroma", the grey
             image recoloured by the visible one's chroma (YCbCr). Infrared images stay grey.
         epochs: How often the training images are seen.
         batch: Images a step.
@@ -51,8 +51,8 @@ class DetectionSettings:
         seed: Of the first weights, the order of the images and every draw.
         checkpoint_steps: A checkpoint is written after so many steps, and after each epoch.
         workers: Processes that read images.
-        score_threshold: What scores less is not kept.
-        boxes: The most that are kept of an image.
+        score_threshold: The least score of a detection.
+        boxes: The most detections of an image.
     """
 
     detector: str = "fasterrcnn_resnet50_fpn"

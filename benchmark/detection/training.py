@@ -32,10 +32,10 @@ class Trained(NamedTuple):
 
     Attributes:
         model: Its network, on the CPU, in evaluation mode.
-        settings: How it was made.
-        classes: What it finds; its labels count them from 1.
-        origin: What its training started from, in words.
-        images: How many images it was trained on.
+        settings: How it was trained.
+        classes: The classes that it detects; its labels count them from 1.
+        origin: The weights that its training started from, in words.
+        images: The number of its training images.
     """
 
     model: Detector
@@ -57,23 +57,21 @@ def train(
 ) -> Path:
     """Train a detector in place and return the file of it, for `load`.
 
-    The folder gets checkpoint.safetensors with all that going on takes, train.csv with a row of losses a step, and
-    in the end model.safetensors. A folder with a checkpoint is gone on from. Each step's draws follow from seed and
-    step alone, so that a resumed run takes the same steps as an uninterrupted one: on a CPU bit for bit, on a GPU as
-    far as its kernels repeat themselves.
+    Files and resuming are those of `moefusion.trainer.train`: training resumes from a checkpoint in the folder, if
+    there is one.
 
     Args:
         model: As `build(settings, len(classes))` gives it.
-        examples: What to learn from.
+        examples: The training images.
         classes: The data set's.
-        folder: Made where it is missing.
-        settings: How.
+        folder: Created where it is missing.
+        settings: How it is trained.
         device: "auto", a GPU where there is one; or any of torch's names.
         progress: Called with (steps done, all) after each step.
 
     Raises:
         InputError: There is no example, an image cannot be read, the checkpoint is of other settings, or a loss is
-            not finite any more.
+            not finite.
     """
     if not examples:
         raise InputError("the training part is empty; a detector needs images to learn from")
@@ -164,7 +162,7 @@ def _learning_rate(settings: DetectionSettings, step: int, epoch_steps: int) -> 
 
 
 def _augment(image: Tensor, target: Target, settings: DetectionSettings) -> Sample:
-    """Return a training image and its target, mirrored and with other levels as settings and chance have it."""
+    """Return a training image and its target, randomly mirrored and with random contrast and brightness."""
     mirrored, contrast, brightness = torch.rand(3).tolist()
     boxes = target["boxes"]
     if mirrored < settings.flip:
