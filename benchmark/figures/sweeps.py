@@ -65,6 +65,7 @@ def sweep(frame: pd.DataFrame, column: str, path_stem: Path, ids: Sequence[str])
         axes.grid(linewidth=0.3, color="#CCCCCC")
         axes.margins(y=0.15)
         axes.locator_params(axis="y", nbins=4)
+        axes.tick_params(labelbottom=metric in ids[-_ACROSS:])  # also above a place that is left empty
         names = [f"{point:g}" if scale else str(point) for point in points]
         axes.set_xticks(range(len(points)), names, rotation=0 if scale else 90)
     figure.supxlabel(_TITLES.get(column, column), fontsize=7)

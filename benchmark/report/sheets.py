@@ -1,4 +1,4 @@
-"""Tables 1 to 3, average ranks, sweeps and the comparison with the paper, as the report shows them."""
+"""Tables 1 to 3, average ranks and sweeps of a run, as the report shows them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +60,10 @@ class Line:
     ranked: bool = True
     reason: str = ""
     notes: tuple[int, ...] = ()
+
+    def belongs_to(self, columns: Sequence[str]) -> bool:
+        """Whether the line stands in a part with these columns: the paper has no number of some."""
+        return self.origin == MEASURED or any(self.numbers[name].value is not None for name in columns)
 
 
 @dataclass(frozen=True)

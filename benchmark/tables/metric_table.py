@@ -135,14 +135,18 @@ def to_latex(table: pd.DataFrame, title: str, statistics: pd.DataFrame | None = 
     first = _label(number, next(iter(parts)))
     texts = []
     for part, columns in parts.items():
-        body = pd.DataFrame({metric: _cells(shown, metric, daggers) for metric in columns})
+        rows = shown
+        if part:  # the paper has no number of some groups
+            rows = shown[(shown["origin"] == MEASURED) | shown[columns].notna().any(axis="columns")]
+            rows = rows.reset_index(drop=True)
+        body = pd.DataFrame({metric: _cells(rows, metric, daggers) for metric in columns})
         body.columns = pd.Index([_heading(metric) for metric in columns])
         label = _label(number, part)
         if label == first:
             caption = _caption(shown, title, part, compared=bool(daggers))
         else:
-            caption = rf"{unicode_to_latex(title)}. Metrics of {part}; all else as in Table~\ref{{tab:{first}}}."
-        texts.append(latex.to_latex(shown, body, marks(shown, columns, DIGITS), caption=caption, label=label))
+            caption = rf"{unicode_to_latex(title)}. Metrics: {part}; all else as in Table~\ref{{tab:{first}}}."
+        texts.append(latex.to_latex(rows, body, marks(rows, columns, DIGITS), caption=caption, label=label))
     return "\n".join(texts)
 
 
@@ -189,7 +193,7 @@ def _caption(table: pd.DataFrame, title: str, part: str, *, compared: bool) -> s
     measured = table[table["origin"] == MEASURED].drop_duplicates("dataset")
     parts = [f"{title}. Metric convention {measured['convention'].iloc[0]}, size {measured['size'].iloc[0]}."]
     if part:
-        parts.append(f"Metrics of {part}.")
+        parts.append(f"Metrics: {part}.")
     for row in measured.to_dict("records"):
         parts.append(f"{row['dataset']}: {row['images']} images, data {str(row['fingerprint'])[:12]}.")
     parts.append("Arrows point in the better direction. Leading, second and third mean of a fusion method in bold red,")

@@ -233,6 +233,7 @@ def test_more_metrics_than_a_page_holds_become_a_table_a_group(
         label = rf"\label{{tab:table1-{part_slug(part)}}}"
         assert label in found
         text = next(text for text in found.split(r"\end{table}") if label in text)
+        assert ("MoE-Fusion (paper)" in text) == bool(set(columns) & set(IDS))
         for name in columns:
             arrow = "uparrow" if metrics.METRICS[name].higher_is_better else "downarrow"
             assert rf"{name.replace('_', chr(92) + '_')} $\{arrow}$" in text
