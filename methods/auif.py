@@ -1,4 +1,4 @@
-"""AUIF: two unrolled optimisations, for base and detail, whose results for both bands are added and decoded."""
+"""AUIF: base and detail of both images by two unrolled optimisations, added and decoded."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from methods.convolution import composed, convolved, enlarged
+from methods.convolution import compose_kernels, convolve_composed, enlarge
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.images import ImageArray
@@ -132,7 +132,7 @@ class ComposedAUIF(nn.Module):
         # Float64 for the weights: the iterations magnify what is rounded here.
         kernel = torch.stack([iteration.kernel.detach().double() for pair in pairs for iteration in pair])
         numbers = torch.stack([torch.stack([_numbers(iteration) for iteration in pair], dim=1) for pair in pairs])
-        kernels = composed(kernel, kernel.flip(3, 4).transpose(1, 2), "reflect").unflatten(2, (len(pairs), 2))
+        kernels = compose_kernels(kernel, kernel.flip(3, 4).transpose(1, 2), "reflect").unflatten(2, (len(pairs), 2))
         kernels = kernels.movedim(2, 0) * numbers[:, None, None, 0, :, None, None, None]
         self.decoder = network.decoder
         self.register_buffer("kernels", kernels.repeat(1, 1, 1, 2, 1, 1, 1).float())
@@ -143,7 +143,7 @@ class ComposedAUIF(nn.Module):
         images = torch.cat((infrared, infrared, visible, visible), dim=1).to(memory_format=torch.channels_last)
         maps = _start(infrared, visible)
         for kernels, (shift, slope, eta, pull) in zip(self.kernels, self.numbers, strict=True):
-            steps = F.prelu(convolved(maps, kernels, shift, "reflect", groups=4), slope)
+            steps = F.prelu(convolve_composed(maps, kernels, shift, "reflect", groups=4), slope)
             maps = maps.lerp_(images, pull[:, None, None]).addcmul_(steps, eta[:, None, None], value=-1)
         fused: Tensor = self.decoder(maps.sum(dim=1, keepdim=True))
         return fused
@@ -250,7 +250,7 @@ class AUIF(NetworkMethod):
 
     def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the fused image, (H, W) in (0, 1)."""
-        bands = [enlarged(self.tensor(band) / 255, ComposedAUIF.least) for band in (infrared, visible)]
+        bands = [enlarge(self.tensor(band) / 255, ComposedAUIF.least) for band in (infrared, visible)]
         height, width = infrared.shape
         fused: Tensor = self.network(*bands)[0, 0, :height, :width]
         return fused

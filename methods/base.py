@@ -1,4 +1,4 @@
-"""What a fusion method is: two 8-bit images in, one 8-bit grey image of the same size out."""
+"""The base class of all fusion methods: two 8-bit images in, one 8-bit grey image of the same size out."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -16,8 +16,8 @@ class Method(ABC):
 
     Attributes:
         title: As tables print it; the class name when empty.
-        variants: Names of the published variants, the default first; empty when there is but one.
-        colour: Whether `forward` wants the images as RGB; otherwise it gets their grey luma.
+        variants: Names of the published variants, the default first; empty when there is only one.
+        colour: Whether `forward` takes the images as RGB; otherwise it takes their grey luma.
         source: Whether it gives one of the two sources, unfused; tables show it without a rank.
         infrared: Whether its images are infrared ones, which a detector never sees with the visible image's chroma.
         trains: Whether a run trains it where no weights are given.
@@ -43,7 +43,7 @@ class Method(ABC):
         """
         if variant is not None and variant not in self.variants:
             if not self.variants:
-                raise InputError(f"{type(self).__name__} has no variants, but {variant!r} was asked for; leave it out.")
+                raise InputError(f"{type(self).__name__} has no variants, but {variant!r} was asked for; leave it out")
             raise unknown(f"variant of {type(self).__name__}", variant, self.variants)
         self.variant = variant or (self.variants[0] if self.variants else None)
         self.weights = weights

@@ -1,7 +1,7 @@
 """Fusion without learning: the two sources themselves, pixel rules, and a Laplacian pyramid.
 
-The sources stand in every table as rows of their own: a metric on which `infrared` or `average` beats a
-trained network says something about the metric.
+The sources are rows of every table: a metric on which `infrared` or `average` beats a trained network says
+something about the metric.
 """
 
 import numpy as np
@@ -52,7 +52,7 @@ class Maximum(Method):
 
 
 class Laplacian(Method):
-    """Laplacian pyramid: the stronger detail at every scale, the mean of what is left.
+    """Laplacian pyramid: the stronger detail at every scale, the mean of the coarsest level.
 
     At each level the coefficient of larger magnitude is kept; the coarsest level is averaged. Four levels of
     detail, fewer for an image whose shorter side would fall below 8 pixels.
@@ -70,18 +70,18 @@ class Laplacian(Method):
         coarse = [infrared.astype(np.float32), visible.astype(np.float32)]
         details: list[Raw] = []
         while len(details) < self.levels and min(coarse[0].shape) >= 16:
-            finer, coarse = coarse, [_reduced(band) for band in coarse]
-            ours, theirs = (fine - _expanded(low, fine) for fine, low in zip(finer, coarse, strict=True))
+            finer, coarse = coarse, [_reduce(band) for band in coarse]
+            ours, theirs = (fine - _expand(low, fine) for fine, low in zip(finer, coarse, strict=True))
             details.append(np.where(np.abs(ours) >= np.abs(theirs), ours, theirs))
         fused = (coarse[0] + coarse[1]) / np.float32(2)
         for detail in reversed(details):
-            fused = _expanded(fused, detail) + detail
+            fused = _expand(fused, detail) + detail
         return fused
 
 
-def _reduced(fine: Raw) -> Raw:
+def _reduce(fine: Raw) -> Raw:
     return np.asarray(cv2.pyrDown(fine), dtype=np.float32)
 
 
-def _expanded(low: Raw, like: Raw) -> Raw:
+def _expand(low: Raw, like: Raw) -> Raw:
     return np.asarray(cv2.pyrUp(low, dstsize=like.shape[::-1]), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The published networks' convolutions, cheaper: the same sums in another order, equal up to float32 rounding."""
+"""Convolutions of published networks at less cost: the same sums in another order, equal up to float32 rounding."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -18,7 +18,7 @@ _FOLDS = {
 }
 
 
-def composed(first: Tensor, second: Tensor, padding: Padding) -> Tensor:
+def compose_kernels(first: Tensor, second: Tensor, padding: Padding) -> Tensor:
     """Return the kernels of one convolution that does the work of two with nothing but padding in between.
 
     At the borders the padding of the map in between makes it another kernel, so there are nine: for the first,
@@ -31,7 +31,7 @@ def composed(first: Tensor, second: Tensor, padding: Padding) -> Tensor:
         padding: How the original pads before both.
 
     Returns:
-        (3, 3, G * O, I, K + 2, K + 2), for `convolved`.
+        (3, 3, G * O, I, K + 2, K + 2), for `convolve_composed`.
     """
     start, end = torch.tensor(_FOLDS[padding], dtype=second.dtype, device=second.device)
     folds = torch.stack((start, torch.eye(3, dtype=second.dtype, device=second.device), end))
@@ -46,14 +46,14 @@ def composed(first: Tensor, second: Tensor, padding: Padding) -> Tensor:
     return kernels.flatten(2, 3)
 
 
-def convolved(maps: Tensor, kernels: Tensor, bias: Tensor, padding: Padding, *, groups: int = 1) -> Tensor:
-    """Return maps convolved with the kernels of `composed`, at the maps' size, with channels last in memory.
+def convolve_composed(maps: Tensor, kernels: Tensor, bias: Tensor, padding: Padding, *, groups: int = 1) -> Tensor:
+    """Return maps convolved with the kernels of `compose_kernels`, at the maps' size, with channels last in memory.
 
     Args:
         maps: (N, C, H, W), at least as large as the padding asks for and 2x2.
         kernels: (3, 3, O, I, K, K).
         bias: (O,).
-        padding: As given to `composed`.
+        padding: As given to `compose_kernels`.
         groups: Of the convolution.
     """
     size = kernels.shape[-1]
@@ -77,7 +77,7 @@ def convolved(maps: Tensor, kernels: Tensor, bias: Tensor, padding: Padding, *, 
     return result
 
 
-def folded(network: nn.Module) -> nn.Module:
+def fold_normalisations(network: nn.Module) -> nn.Module:
     """Return the network, changed in place, with every batch normalisation folded into the convolution before it.
 
     For inference only. Kernels are laid out channels last, which halves the time of a convolution on a CPU.
@@ -91,7 +91,7 @@ def folded(network: nn.Module) -> nn.Module:
     return network.to(memory_format=torch.channels_last)
 
 
-def tiled(
+def run_in_tiles(
     network: Callable[[Tensor, Tensor], Tensor],
     infrared: Tensor,
     visible: Tensor,
@@ -122,7 +122,7 @@ def tiled(
     return torch.cat(rows, dim=-2)
 
 
-def enlarged(images: Tensor, least: int) -> Tensor:
+def enlarge(images: Tensor, least: int) -> Tensor:
     """Return images (N, C, H, W) of at least a size, their last row and column repeated."""
     height, width = images.shape[-2:]
     return F.pad(images, (0, max(0, least - width), 0, max(0, least - height)), mode="replicate")

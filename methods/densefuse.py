@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from methods import tensorflow_checkpoint
 from methods.base import stretch
-from methods.convolution import enlarged, tiled
+from methods.convolution import enlarge, run_in_tiles
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.errors import InputError
@@ -46,7 +46,7 @@ class DenseLayer(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Three layers, each of which sees what all before it gave."""
+    """Three layers, each of which reads the maps of all before it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -167,13 +167,13 @@ class DenseFuse(NetworkMethod):
 
     def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the decoder's output, (H, W): levels 0-255 for "pytorch", about 0-510 for the others."""
-        bands = (enlarged(self.tensor(image), 2) for image in (infrared, visible))
+        bands = (enlarge(self.tensor(image), 2) for image in (infrared, visible))
         # A pixel sees eight others each way, one a layer.
-        fused = tiled(self._fused, *bands, halo=8)
+        fused = run_in_tiles(self._fused, *bands, halo=8)
         return fused[0, 0, : infrared.shape[0], : infrared.shape[1]]
 
     def _fused(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        features = fused_features(self.network.encode(infrared), self.network.encode(visible), self.variant)
+        features = fuse_features(self.network.encode(infrared), self.network.encode(visible), self.variant)
         return self.network.decode(features)
 
     def image(self, raw: NDArray[np.float32]) -> ImageArray:
@@ -183,7 +183,7 @@ class DenseFuse(NetworkMethod):
         return stretch(raw, float(raw.min()), float(raw.max()))
 
 
-def fused_features(infrared: Tensor, visible: Tensor, variant: str | None) -> Tensor:
+def fuse_features(infrared: Tensor, visible: Tensor, variant: str | None) -> Tensor:
     """Return the fused features of a variant; may overwrite `infrared`.
 
     Args:
@@ -210,15 +210,15 @@ _LAYERS = {
 def _tensorflow_state(path: Path) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
-            index, data = (_unzipped(archive, _ZIPPED + end) for end in (".index", ".data-00000-of-00001"))
+            index, data = (_unzip(archive, _ZIPPED + end) for end in (".index", ".data-00000-of-00001"))
     except Exception as error:  # zipfile lets struct's, zlib's and its own errors through
-        said = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise InputError(f"{path} is not the authors' zip of checkpoints ({said}); fetch it again") from error
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise InputError(f"{path} is not the authors' zip of checkpoints ({reason}); fetch it again") from error
     bundle = tensorflow_checkpoint.read(index, data, path)
     return tensorflow_checkpoint.convolutions(bundle, _LAYERS, path)
 
 
-def _unzipped(archive: zipfile.ZipFile, name: str, most: int = 1 << 20) -> bytes:
+def _unzip(archive: zipfile.ZipFile, name: str, most: int = 1 << 20) -> bytes:
     with archive.open(name) as member:
         content = member.read(most + 1)
     if len(content) > most:

@@ -1,4 +1,4 @@
-"""DIDFuse: an auto-encoder that takes images apart into base and detail, and adds the parts of both."""
+"""DIDFuse: an auto-encoder that decomposes both images into base and detail, and adds their parts."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from methods.convolution import enlarged, folded, tiled
+from methods.convolution import enlarge, fold_normalisations, run_in_tiles
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.errors import InputError
@@ -31,7 +31,7 @@ class _Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Takes an image apart; one encoder serves both bands."""
+    """Decomposes an image; one encoder serves both bands."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Puts an image together again."""
+    """Reconstructs an image from its parts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Decoder(nn.Module):
 
 
 class DIDFuseNetwork(nn.Module):
-    """Both bands taken apart, their parts added, and put together.
+    """Both bands decomposed, their parts added, and one image reconstructed.
 
     Reference:
         Zhao et al., "DIDFuse: Deep Image Decomposition for Infrared and Visible Image Fusion", IJCAI 2020.
@@ -151,13 +151,13 @@ class DIDFuse(NetworkMethod):
             if not isinstance(state, dict):
                 raise InputError(f"{path} has no dictionary 'weight'; DIDFuse's checkpoints hold 'weight' and 'epoch'")
             fill(part, state, path)
-        return folded(network)
+        return fold_normalisations(network)
 
     def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the fused image, (H, W) in (0, 1)."""
-        bands = [enlarged(self.tensor(band) / 255, 2) for band in (infrared, visible)]
+        bands = [enlarge(self.tensor(band) / 255, 2) for band in (infrared, visible)]
         height, width = infrared.shape
-        return tiled(self.network, bands[0], bands[1], halo=DIDFuseNetwork.halo)[0, 0, :height, :width]
+        return run_in_tiles(self.network, bands[0], bands[1], halo=DIDFuseNetwork.halo)[0, 0, :height, :width]
 
     def image(self, raw: NDArray[np.float32]) -> ImageArray:
         """Return levels 0-255, rounded."""

@@ -1,4 +1,4 @@
-"""Images that somebody else has fused already."""
+"""Images that were fused elsewhere, read from a folder."""
 
 import functools
 from pathlib import Path

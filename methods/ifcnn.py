@@ -1,4 +1,4 @@
-"""IFCNN: features of both images from one extractor, fused element by element, and an image made of them."""
+"""IFCNN: features of both images from one extractor, fused element by element and decoded."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
-from methods.convolution import composed, convolved, enlarged, tiled
+from methods.convolution import compose_kernels, convolve_composed, enlarge, run_in_tiles
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.images import ImageArray
@@ -87,7 +87,7 @@ class GreyIFCNN(nn.Module):
         first = first.sum(dim=1, keepdim=True) / 255
         weight = second.weight.detach().double()
         self.rule = network.rule
-        self.register_buffer("kernels", composed(first[None], weight[None], "replicate").float())
+        self.register_buffer("kernels", compose_kernels(first[None], weight[None], "replicate").float())
         bias: Tensor = second.state_dict()["bias"]
         self.register_buffer("bias", bias + (weight.sum(dim=(2, 3)) @ offset).float())
         self.conv3 = fuse_conv_bn_eval(network.conv3.conv, network.conv3.bn)
@@ -101,7 +101,7 @@ class GreyIFCNN(nn.Module):
         return result
 
     def _features(self, image: Tensor) -> Tensor:
-        return convolved(image, self.kernels, self.bias, "replicate").relu_()
+        return convolve_composed(image, self.kernels, self.bias, "replicate").relu_()
 
 
 _COMMIT = "8fe59c2b1553e52acc793986208ca479d134a8da"
@@ -185,9 +185,9 @@ class IFCNN(NetworkMethod):
     def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the fused image, (3, H, W), normalised and unbounded."""
         # A single row or column repeated gives the same output: the padding repeats it anyway.
-        bands = [enlarged(self.tensor(band), 2) for band in (infrared, visible)]
+        bands = [enlarge(self.tensor(band), 2) for band in (infrared, visible)]
         height, width = infrared.shape
-        return tiled(self.network, bands[0], bands[1], halo=GreyIFCNN.halo)[0, :, :height, :width]
+        return run_in_tiles(self.network, bands[0], bands[1], halo=GreyIFCNN.halo)[0, :, :height, :width]
 
     def image(self, raw: NDArray[np.float32]) -> ImageArray:
         """Return the grey of the denormalised, clipped and truncated RGB image."""

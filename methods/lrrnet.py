@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.convolution import enlarged, tiled
+from methods.convolution import enlarge, run_in_tiles
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.images import ImageArray
@@ -254,11 +254,11 @@ class LRRNet(NetworkMethod):
     def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the network's output, (H, W), before its stretch."""
         height, width = infrared.shape
-        bands = [enlarged(_normalise(self.tensor(band)), 2) for band in (infrared, visible)]
+        bands = [enlarge(_normalise(self.tensor(band)), 2) for band in (infrared, visible)]
         # Minima and maxima are the whole image's. Between them a pixel sees no further than the halo.
         assert isinstance(self.network, LRRNetwork)
         network = partial(fuse_in_cache, self.network)
-        return tiled(network, bands[0], bands[1], halo=LRRNetwork.halo, side=512)[0, 0, :height, :width]
+        return run_in_tiles(network, bands[0], bands[1], halo=LRRNetwork.halo, side=512)[0, 0, :height, :width]
 
     def image(self, raw: NDArray[np.float32]) -> ImageArray:
         """Return the output, stretched and cut off to whole levels."""

@@ -1,4 +1,4 @@
-"""Methods that are a neural network with published weights."""
+"""The base class of published networks, and what they share: devices, weights, exact arithmetic."""
 
 import ctypes
 from abc import abstractmethod
@@ -55,6 +55,11 @@ class NetworkMethod(Method):
     @abstractmethod
     def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the network's own output for one pair, (H, W) or (C, H, W); called without gradients."""
+
+    @classmethod
+    def leakage(cls, variant: str | None, dataset: str) -> str | None:
+        """Return what the record says."""
+        return cls.record.leakage(variant or next(iter(cls.variants), None), dataset)
 
     def forward(self, infrared: ImageArray, visible: ImageArray) -> NDArray[np.float32]:
         """Return the network's own output as an array."""
@@ -113,8 +118,8 @@ def fill(network: nn.Module, state: Mapping[str, Any], path: Path) -> None:
     try:
         network.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
-        said = " ".join(str(error).split())[:240]
-        raise InputError(f"{path} does not fit {type(network).__name__}: {said}") from error
+        reason = " ".join(str(error).split())[:240]
+        raise InputError(f"{path} does not fit {type(network).__name__}: {reason}") from error
     for name, tensor in network.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise InputError(f"{path}: {name} holds numbers that are not finite; fetch it again")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from methods import tensorflow_checkpoint
-from methods.convolution import enlarged, tiled
+from methods.convolution import enlarge, run_in_tiles
 from methods.network import NetworkMethod, fill
 from methods.record import Record, WeightFile
 from metrics.images import ImageArray, grey
@@ -49,7 +49,7 @@ class Encoder(nn.Module):
         """Return the features of both branches, (N, 128, H, W) each, of images (N, 1, H, W), scale 0-1."""
         infrared, visible = _leaky(self.ir_conv1(infrared)), _leaky(self.vi_conv1(visible))
         for layer in (self.conv2, self.conv3, self.conv4):
-            infrared, visible = exchanged(layer(infrared), layer(visible))
+            infrared, visible = exchange(layer(infrared), layer(visible))
         return self.conv5(infrared), self.conv5(visible)
 
 
@@ -84,14 +84,14 @@ class PIAFusionNetwork(nn.Module):
         """Return the fused luma (N, 1, H, W) of infrared and luma (N, 1, H, W), scale 0-1; H and W at least 2."""
         infrared, visible = self.encoder(infrared, visible)
         # Maps of 256 channels at full size would fill the memory; a pixel sees four others each way, one a layer.
-        return tiled(self._decoded, infrared, visible, halo=4)
+        return run_in_tiles(self._decoded, infrared, visible, halo=4)
 
     def _decoded(self, infrared: Tensor, visible: Tensor) -> Tensor:
         image: Tensor = self.decoder(torch.cat((visible, infrared), dim=1))
         return image
 
 
-def exchanged(infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+def exchange(infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
     """Return both branches after their exchange (CMDAF), in place.
 
     Each branch moves away from the other one, by the sigmoid of how far, on the mean, the other lies above it:
@@ -192,7 +192,7 @@ class PIAFusion(NetworkMethod):
         luma = 0.257 * red + 0.564 * green + 0.098 * blue + 16 / 255
         bands = (
             # Without the memory format, one channel leaves the first layer's own layout to chance.
-            enlarged(band, 2).to(memory_format=torch.channels_last)
+            enlarge(band, 2).to(memory_format=torch.channels_last)
             for band in (self.tensor(grey(infrared)).div_(255), luma)
         )
         fused: Tensor = self.network(*bands)

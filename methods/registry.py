@@ -1,4 +1,4 @@
-"""Methods by name: the built-in ones, installed packages' entry points, and classes in a file."""
+"""Methods by name: built in, from installed packages' entry points, and classes in a file."""
 
 import importlib
 import re
@@ -82,20 +82,20 @@ def find(name: str) -> type[Method]:
     """Return a method's class.
 
     Args:
-        name: One of `names()`, or `path/to/file.py:Class` for a class in a file of one's own.
+        name: One of `names()`, or `path/to/file.py:Class` for a class in the user's own file.
 
     Raises:
         InputError: Nobody knows the name, or what it names is not a `Method`.
     """
     if file := split_file_name(name):
-        return _class(name, load_module(file[0], "method"), file[1])
+        return _require_class(name, load_module(file[0], "method"), file[1])
     if name in (known := built_in()):
         module, _, attribute = known[name].partition(":")
-        return _class(name, importlib.import_module(module), attribute)
+        return _require_class(name, importlib.import_module(module), attribute)
     found = load_installed(ENTRY_POINTS, name, "method")
     if found is None:
         raise unknown("method", name, (*names(), "path/to/file.py:Class"))
-    return _checked(name, found)
+    return _require_method(name, found)
 
 
 def create(name: str, *, variant: str | None = None, weights: str | Path | None = None, device: str = "auto") -> Method:
@@ -113,14 +113,14 @@ def create(name: str, *, variant: str | None = None, weights: str | Path | None 
     return find(name)(variant=variant, weights=None if weights is None else str(weights), device=device)
 
 
-def _class(name: str, module: ModuleType, attribute: str) -> type[Method]:
+def _require_class(name: str, module: ModuleType, attribute: str) -> type[Method]:
     if not hasattr(module, attribute):
-        there = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Method)]
-        raise unknown(f"class in {module.__file__}", attribute, [key for key in there if key != "Method"])
-    return _checked(name, getattr(module, attribute))
+        classes = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Method)]
+        raise unknown(f"class in {module.__file__}", attribute, [key for key in classes if key != "Method"])
+    return _require_method(name, getattr(module, attribute))
 
 
-def _checked(name: str, found: object) -> type[Method]:
+def _require_method(name: str, found: object) -> type[Method]:
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise InputError(f"{name} is {found!r}; expected a subclass of methods.Method")
     if not isinstance(found.title, str):

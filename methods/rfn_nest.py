@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from methods.convolution import enlarged
+from methods.convolution import enlarge
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.images import ImageArray
@@ -77,12 +77,12 @@ class NestFuse(nn.Module):
     def decode(self, features: Sequence[Tensor]) -> Tensor:
         """Return the image (N, 1, H, W) of fused features at four scales."""
         one, two, three, four = features
-        one_1 = self.DB1_1(one, upsampled(two, one))
-        two_1 = self.DB2_1(two, upsampled(three, two))
-        three_1 = self.DB3_1(three, upsampled(four, three))
-        one_2 = self.DB1_2(one, one_1, upsampled(two_1, one))
-        two_2 = self.DB2_2(two, two_1, upsampled(three_1, two))
-        image: Tensor = self.conv_out(self.DB1_3(one, one_1, one_2, upsampled(two_2, one)))
+        one_1 = self.DB1_1(one, upsample(two, one))
+        two_1 = self.DB2_1(two, upsample(three, two))
+        three_1 = self.DB3_1(three, upsample(four, three))
+        one_2 = self.DB1_2(one, one_1, upsample(two_1, one))
+        two_2 = self.DB2_2(two, two_1, upsample(three_1, two))
+        image: Tensor = self.conv_out(self.DB1_3(one, one_1, one_2, upsample(two_2, one)))
         return image
 
 
@@ -131,7 +131,7 @@ class RFNNestNetwork(nn.Module):
         return image
 
 
-def upsampled(features: Tensor, like: Tensor) -> Tensor:
+def upsample(features: Tensor, like: Tensor) -> Tensor:
     """Return features at twice their size, and one mirrored row and column more where `like` is odd."""
     doubled = F.interpolate(features, scale_factor=2, mode="nearest")
     missing = (like.shape[3] - doubled.shape[3], like.shape[2] - doubled.shape[2])
@@ -219,7 +219,7 @@ class RFNNest(NetworkMethod):
 
     def _piece(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         height, width = infrared.shape
-        bands = (enlarged(self.tensor(image), _SMALLEST) for image in (infrared, visible))
+        bands = (enlarge(self.tensor(image), _SMALLEST) for image in (infrared, visible))
         # Without the memory format, one channel leaves the first layer's own layout to chance.
         fused: Tensor = self.network(*(band.to(memory_format=torch.channels_last) for band in bands))
         return fused[0, 0, :height, :width]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from methods.convolution import enlarged, folded
+from methods.convolution import enlarge, fold_normalisations
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from metrics.images import ImageArray
@@ -118,12 +118,12 @@ class SAGE(NetworkMethod):
         (path,) = files.values()
         network = SAGENetwork()
         fill(network, read_state(path), path)
-        return folded(network)
+        return fold_normalisations(network)
 
     def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the fused luma, (H, W) in (-1, 1)."""
         grey = cv2.cvtColor(infrared, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
-        bands = [enlarged(self.tensor(image) / 255, 4) for image in (grey, _ycrcb(visible)[:, :, 0])]
+        bands = [enlarge(self.tensor(image) / 255, 4) for image in (grey, _ycrcb(visible)[:, :, 0])]
         fused: Tensor = self.network(bands[0], bands[1])
         return fused[0, 0, : infrared.shape[0], : infrared.shape[1]]
 

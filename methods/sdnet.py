@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from methods import tensorflow_checkpoint
 from methods.base import stretch
-from methods.convolution import tiled
+from methods.convolution import run_in_tiles
 from methods.network import NetworkMethod, fill
 from methods.record import Record, WeightFile
 from metrics.images import ImageArray
 
 
 class Branch(nn.Module):
-    """Four convolutions of one band, each of which sees what all before it gave; borders of zeros."""
+    """Four convolutions of one band, each of which reads the maps of all before it; zero padding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class SDNet(NetworkMethod):
     def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the fused image, (H, W) in (-1, 1)."""
         bands = [(self.tensor(image) - 127.5) / 127.5 for image in (infrared, visible)]
-        return tiled(self.network, bands[0], bands[1], halo=SDNetNetwork.halo)[0, 0]
+        return run_in_tiles(self.network, bands[0], bands[1], halo=SDNetNetwork.halo)[0, 0]
 
     def image(self, raw: NDArray[np.float32]) -> ImageArray:
         """Return the image, its levels stretched from minimum to maximum."""

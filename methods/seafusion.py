@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.convolution import tiled
+from methods.convolution import run_in_tiles
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from methods.ycrcb import compute_luma, recolour
@@ -184,7 +184,7 @@ class SeAFusion(NetworkMethod):
             band.to(memory_format=torch.channels_last)
             for band in (self.tensor(grey(infrared)) / 255, compute_luma(self.tensor(visible) / 255))
         ]
-        return tiled(self.network, bands[0], bands[1], halo=SeAFusionNetwork.halo)[0, 0]
+        return run_in_tiles(self.network, bands[0], bands[1], halo=SeAFusionNetwork.halo)[0, 0]
 
     def image(self, raw: NDArray[np.float32]) -> ImageArray:
         """Return the fused luma, stretched to 0-255 and cut off to whole levels."""

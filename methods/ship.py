@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.convolution import enlarged
+from methods.convolution import enlarge
 from methods.network import NetworkMethod, fill, read_state
 from methods.record import Record, WeightFile
 from methods.ycrcb import compute_luma, recolour
@@ -376,7 +376,7 @@ class SHIP(NetworkMethod):
         """Return the fused luma, (H, W), about 0-1."""
         height, width = infrared.shape[:2]
         bands = (self.tensor(infrared[..., 0]) / 255, compute_luma(self.tensor(visible) / 255))
-        fused: Tensor = self.network(*(enlarged(band, 2) for band in bands))
+        fused: Tensor = self.network(*(enlarge(band, 2) for band in bands))
         return fused[0, 0, :height, :width]
 
     def image(self, raw: NDArray[np.float32]) -> ImageArray:

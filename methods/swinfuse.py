@@ -1,4 +1,4 @@
-"""SwinFuse: transformer features of each image, weighted by how strong they are, tile by tile.
+"""SwinFuse: transformer features of both images, weighted by their strength, tile by tile.
 
 Wang, Chen, Shao, Li and Zhang, "SwinFuse: A Residual Swin Transformer Fusion Network for Infrared and Visible
 Images", IEEE Transactions on Instrumentation and Measurement, 2022. What follows is the network as its code runs
@@ -47,8 +47,8 @@ class SwinFuseNetwork(nn.Module):
         """Return the fused tile, (H, W) in (-1, 1).
 
         Args:
-            infrared, visible: (H, W) in [-1, 1]; H and W are multiples of 7 up to 224. A smaller tile stands for one
-                of 224x224 whose remainder is 0, of which only this part is wanted.
+            infrared, visible: (H, W) in [-1, 1]; H and W are multiples of 7 up to 224. A smaller tile is the
+                upper left part of a tile of 224x224 that is 0 elsewhere.
         """
         height, width = infrared.shape
         features = [self.encode(_split_windows(tile)) for tile in (infrared, visible)]
@@ -152,7 +152,7 @@ def _shares(strengths: list[Tensor]) -> list[Tensor]:
 
 
 def _relative_positions() -> Tensor:
-    """Return which entry of the bias table stands for each pair of a window's pixels, (49, 49)."""
+    """Return the index into the bias table for each pair of a window's pixels, (49, 49)."""
     rows, columns = torch.arange(_WINDOW**2) // _WINDOW, torch.arange(_WINDOW**2) % _WINDOW
     down, right = (line[:, None] - line[None, :] + _WINDOW - 1 for line in (rows, columns))
     return down * (2 * _WINDOW - 1) + right
@@ -199,7 +199,7 @@ class SwinFuse(NetworkMethod):
         row="SwinFuse",
         verified="architecture only",
         notes=(
-            "The official weights are on Baidu alone and were not to be had; their hash is not known, so give the "
+            "The official weights are on Baidu alone and could not be obtained; their hash is not known, so give the "
             "file by `weights`. Checked against the official code with stand-in weights.",
             "Grey: the visible image's luma is fused; the authors give no rule for colour.",
             "Any size: a grid of 224x224 tiles, the last of a row or column filled up with mid-grey as in the "

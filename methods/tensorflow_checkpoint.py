@@ -1,8 +1,8 @@
 """TensorFlow checkpoints (V2 bundles of one shard, float32) read without TensorFlow, every checksum verified.
 
 A bundle is a `.data-00000-of-00001` file of raw tensors and an `.index` file: a LevelDB table, uncompressed, from
-variable names to protocol buffers that say where each tensor lies. Nothing that a file claims is believed before
-it has been measured against the file's own length, so a damaged or hostile file ends in one plain error.
+variable names to protocol buffers that say where each tensor lies. Every length in a file is checked against
+the file's size before use, so a damaged or hostile file gives one error of one line.
 """
 
 import math

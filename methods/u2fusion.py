@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from methods import tensorflow_checkpoint
 from methods.base import stretch
-from methods.convolution import enlarged, tiled
+from methods.convolution import enlarge, run_in_tiles
 from methods.network import NetworkMethod, fill
 from methods.record import Record, WeightFile
 from metrics.images import ImageArray
@@ -145,8 +145,8 @@ class U2Fusion(NetworkMethod):
     def infer(self, infrared: ImageArray, visible: ImageArray) -> Tensor:
         """Return the fused luma, (H, W) in (0, 1)."""
         pair = (infrared, visible) if self.variant == "tang" else (visible, infrared)
-        first, second = (enlarged(self._luma(image), 2) for image in pair)
-        fused = tiled(self.network, first, second, halo=U2FusionNetwork.halo)
+        first, second = (enlarge(self._luma(image), 2) for image in pair)
+        fused = run_in_tiles(self.network, first, second, halo=U2FusionNetwork.halo)
         return fused[0, 0, : infrared.shape[0], : infrared.shape[1]]
 
     def _luma(self, image: ImageArray) -> Tensor:

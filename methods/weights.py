@@ -1,4 +1,4 @@
-"""Official weight files: found, fetched, and checked before anything reads them."""
+"""Official weight files: locate, download and verify them."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ def locate(method: str, record: Record, variant: str | None, given: str | None) 
         method: The method's name.
         record: Its record.
         variant: Which variant.
-        given: A file or folder of the user's own; None for the local weights folder, then a download.
+        given: A file or folder with the user's own weights; None for the local weights folder, then a download.
 
     Raises:
         InputError: A file is not there and cannot be fetched, or is not the official one. Files that the user
@@ -37,14 +37,14 @@ def locate(method: str, record: Record, variant: str | None, given: str | None) 
         return {file.name: fetch(method, record, file) for file in files}
     path = Path(given)
     if not path.exists():
-        raise InputError(f"{path} is not there; expected {_listed(files)} for method {method!r}")
+        raise InputError(f"{path} is not there; expected {_join_names(files)} for method {method!r}")
     if path.is_file():
         if len(files) != 1:
-            raise InputError(f"{path} is one file; method {method!r} reads {_listed(files)}: give their folder")
+            raise InputError(f"{path} is one file; method {method!r} reads {_join_names(files)}: give their folder")
         return {files[0].name: path}
     missing = [file for file in files if not (path / file.name).is_file()]
     if missing:
-        raise InputError(f"{path} does not hold {_listed(missing)}, which method {method!r} reads")
+        raise InputError(f"{path} does not hold {_join_names(missing)}, which method {method!r} reads")
     return {file.name: path / file.name for file in files}
 
 
@@ -67,9 +67,9 @@ def fetch(method: str, record: Record, file: WeightFile) -> Path:
     try:
         pooch.retrieve(file.url, known, fname=file.name, path=path.parent, progressbar=False)
     except Exception as error:  # requests, urllib and pooch have no common base
-        said = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise InputError(
-            f"weights of method {method!r}: {file.name} could not be fetched ({said}); {by_hand}"
+            f"weights of method {method!r}: {file.name} could not be fetched ({reason}); {by_hand}"
         ) from error
     if not official(path, file):
         path.unlink()
@@ -93,8 +93,8 @@ def add(method: str, record: Record, source: Path) -> list[Path]:
             _copy(match, target)
             added.append(target)
     if not added:
-        wanted = "; ".join(f"{file.name}: {_identity(file)}" for file in record.files)
-        raise InputError(f"{source} holds none of the official files of method {method!r} ({wanted})")
+        expected = "; ".join(f"{file.name}: {_identity(file)}" for file in record.files)
+        raise InputError(f"{source} holds none of the official files of method {method!r} ({expected})")
     return added
 
 
@@ -110,7 +110,7 @@ def _copy(source: Path, target: Path) -> None:
             raise
     except OSError as error:
         raise InputError(
-            f"{source} cannot be copied to {target} ({error.strerror}); make room or mend the folder, and add it again"
+            f"{source} cannot be copied to {target} ({error.strerror}); make room there and add it again"
         ) from error
 
 
@@ -139,5 +139,5 @@ def _identity(file: WeightFile) -> str:
     return f"{file.bytes} bytes, {known}" if file.bytes is not None else known
 
 
-def _listed(files: Iterable[WeightFile]) -> str:
+def _join_names(files: Iterable[WeightFile]) -> str:
     return ", ".join(file.name for file in files)

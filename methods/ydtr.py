@@ -1,7 +1,7 @@
-"""YDTR: convolution and transformer blocks for each image, added, then the same once more.
+"""YDTR: convolution and transformer blocks for each image, whose features are added and refined once more.
 
 Tang, He and Liu, "YDTR: Infrared and Visible Image Fusion via Y-Shape Dynamic Transformer", IEEE Transactions on
-Multimedia, 2023. What follows is the network as published, which is plainer than its description: attention
+Multimedia, 2023. The published network is simpler than the paper's description: attention
 sees windows of one token, where it reduces to a linear map, and a token is not a pixel (see `Transformer`).
 """
 

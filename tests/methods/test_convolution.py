@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.convolution import Padding, composed, convolved, enlarged, folded, tiled
+from methods.convolution import Padding, compose_kernels, convolve_composed, enlarge, fold_normalisations, run_in_tiles
 
 
 def _draw(*shape: int) -> Tensor:
@@ -24,7 +24,7 @@ def test_one_convolution_does_the_work_of_two(
     bias = _draw(groups * outputs)
     middle = F.conv2d(F.pad(maps, (size // 2,) * 4, mode=padding), first.flatten(0, 1), groups=groups)
     expected = F.conv2d(F.pad(middle, (1,) * 4, mode=padding), second.flatten(0, 1), bias, groups=groups)
-    got = convolved(maps, composed(first, second, padding), bias, padding, groups=groups)
+    got = convolve_composed(maps, compose_kernels(first, second, padding), bias, padding, groups=groups)
     torch.testing.assert_close(got, expected)
 
 
@@ -33,8 +33,8 @@ def test_composed_replication_holds_down_to_two_pixels(height: int, width: int) 
     maps, first, second = _draw(1, 1, height, width), _draw(1, 4, 1, 7, 7), _draw(1, 3, 4, 3, 3)
     middle = F.conv2d(F.pad(maps, (3,) * 4, mode="replicate"), first[0])
     expected = F.conv2d(F.pad(middle, (1,) * 4, mode="replicate"), second[0])
-    kernels = composed(first, second, "replicate")
-    torch.testing.assert_close(convolved(maps, kernels, torch.zeros(3).double(), "replicate"), expected)
+    kernels = compose_kernels(first, second, "replicate")
+    torch.testing.assert_close(convolve_composed(maps, kernels, torch.zeros(3).double(), "replicate"), expected)
 
 
 def test_folding_keeps_the_output() -> None:
@@ -46,7 +46,7 @@ def test_folding_keeps_the_output() -> None:
     maps = _draw(1, 2, 6, 7)
     with torch.inference_mode():
         expected = block(maps)
-        got = folded(network)[0](maps)  # type: ignore[index]
+        got = fold_normalisations(network)[0](maps)  # type: ignore[index]
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     torch.testing.assert_close(got, expected)
 
@@ -59,10 +59,10 @@ def test_tiles_agree_with_the_whole(side: int) -> None:
         return F.conv2d(F.pad(torch.cat((infrared, visible), 1), (2,) * 4, mode="replicate"), kernel)
 
     infrared, visible = _draw(1, 1, 23, 15), _draw(1, 1, 23, 15).flip(2)
-    torch.testing.assert_close(tiled(network, infrared, visible, halo=2, side=side), network(infrared, visible))
+    torch.testing.assert_close(run_in_tiles(network, infrared, visible, halo=2, side=side), network(infrared, visible))
 
 
 def test_enlarged_repeats_the_last_row_and_column() -> None:
     image = torch.tensor([[[[1.0, 2.0, 3.0]]]])
-    assert enlarged(image, 4)[0, 0].tolist() == [[1, 2, 3, 3]] * 4
-    assert enlarged(image, 1).shape == image.shape
+    assert enlarge(image, 4)[0, 0].tolist() == [[1, 2, 3, 3]] * 4
+    assert enlarge(image, 1).shape == image.shape

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from methods.piafusion import PIAFusion, PIAFusionNetwork, exchanged, recolour_image
+from methods.piafusion import PIAFusion, PIAFusionNetwork, exchange, recolour_image
 from metrics.errors import InputError
 from tests.methods.checkpoints import bundle, golden_cases
 
@@ -101,7 +101,7 @@ def test_network(folder: Path, tensors: Tensors, size: tuple[int, int]) -> None:
 
 def test_exchange_moves_the_branches_apart() -> None:
     infrared, visible = torch.full((1, 1, 2, 2), 1.0), torch.full((1, 1, 2, 2), 3.0)
-    infrared, visible = exchanged(infrared, visible)
+    infrared, visible = exchange(infrared, visible)
     # sigmoid(2) = 0.880797, sigmoid(-2) = 0.119203: 1 - 2 x 0.880797 and 3 + 2 x 0.119203.
     assert infrared[0, 0, 0, 0].item() == pytest.approx(-0.761594, abs=1e-6)
     assert visible[0, 0, 1, 1].item() == pytest.approx(3.238406, abs=1e-6)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from methods.rfn_nest import FusionNetwork, NestFuse, RFNNest, tiles, upsampled
+from methods.rfn_nest import FusionNetwork, NestFuse, RFNNest, tiles, upsample
 from metrics.errors import InputError
 from tests.methods.stand_ins import draw_state
 
@@ -149,8 +149,8 @@ def test_network(method: RFNNest, states: dict[str, State], size: tuple[int, int
 def test_upsampling_mirrors_the_missing_row_and_column() -> None:
     small = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
     # Doubled it ends in columns (1 2 2) and rows likewise; what mirrors past the last is the last but one.
-    assert upsampled(small, torch.zeros(1, 1, 5, 4))[0, 0, :, 0].tolist() == [1, 1, 3, 3, 3]
-    wide = upsampled(torch.arange(4.0).reshape(1, 1, 1, 4), torch.zeros(1, 1, 2, 9))
+    assert upsample(small, torch.zeros(1, 1, 5, 4))[0, 0, :, 0].tolist() == [1, 1, 3, 3, 3]
+    wide = upsample(torch.arange(4.0).reshape(1, 1, 1, 4), torch.zeros(1, 1, 2, 9))
     assert wide[0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 3]
 
 

@@ -82,7 +82,7 @@ def expected(state: State, infrared: ImageArray, visible: ImageArray) -> NDArray
         blocks = maps[:, : height // 2 * 2, : width // 2 * 2].reshape(channels, height // 2, 2, width // 2, 2)
         return blocks.amax((2, 4))
 
-    def enlarged(maps: Tensor, height: int, width: int) -> Tensor:
+    def enlarge(maps: Tensor, height: int, width: int) -> Tensor:
         """Bilinear: position i of n reads (i + 1/2) m / n - 1/2 of m, within the map."""
         for axis, size in ((1, height), (2, width)):
             length = maps.shape[axis]
@@ -96,8 +96,8 @@ def expected(state: State, infrared: ImageArray, visible: ImageArray) -> NDArray
     full = module(1, torch.from_numpy(np.stack([luma(visible), infrared])).double() / 255)
     half = module(2, halved(full))
     quarter = module(3, halved(half))
-    half = module(4, unit("adjust_channels4", 0, torch.cat([enlarged(quarter, *half.shape[1:]), half])))
-    full = module(5, unit("adjust_channels5", 0, torch.cat([enlarged(half, *full.shape[1:]), full])))
+    half = module(4, unit("adjust_channels4", 0, torch.cat([enlarge(quarter, *half.shape[1:]), half])))
+    full = module(5, unit("adjust_channels5", 0, torch.cat([enlarge(half, *full.shape[1:]), full])))
     return convolution("final_decoder.0", full)[0].tanh().numpy()
 
 

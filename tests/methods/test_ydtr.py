@@ -66,24 +66,24 @@ def transformed(state: State, features: Tensor) -> Tensor:
 def expected(state: State, infrared: ImageArray, visible: ImageArray) -> NDArray[np.float64]:
     """The published network, layer by layer, in float64."""
 
-    def convolved(name: str, maps: Tensor, padding: int = 0) -> Tensor:
+    def convolve(name: str, maps: Tensor, padding: int = 0) -> Tensor:
         kernel, bias = (state[f"{name}.{part}"].double() for part in ("weight", "bias"))
         return F.conv2d(maps[None], kernel, bias, padding=padding)[0]
 
     def encoded(image: ImageArray) -> Tensor:
-        maps = convolved("convInput.conv", torch.from_numpy(np.pad(image, 1, mode="edge") / 255)[None])
+        maps = convolve("convInput.conv", torch.from_numpy(np.pad(image, 1, mode="edge") / 255)[None])
         parts = ("running_mean", "running_var", "weight", "bias")
         mean, variance, weight, bias = (state[f"convInput.bn.{part}"].double()[:, None, None] for part in parts)
         return ((maps - mean) / (variance + 1e-5).sqrt() * weight + bias).relu()
 
     def filtered(maps: Tensor) -> Tensor:
-        where = convolved("DDF.spatial_branch.body.1", convolved("DDF.spatial_branch.body.0", maps, 1), 1)
-        hidden = convolved("DDF.channel_branch.fc.0", maps.mean((1, 2), keepdim=True)).relu()
-        return maps * where + maps * convolved("DDF.channel_branch.fc.2", hidden)
+        where = convolve("DDF.spatial_branch.body.1", convolve("DDF.spatial_branch.body.0", maps, 1), 1)
+        hidden = convolve("DDF.channel_branch.fc.0", maps.mean((1, 2), keepdim=True)).relu()
+        return maps * where + maps * convolve("DDF.channel_branch.fc.2", hidden)
 
     both = sum(transformed(state, filtered(encoded(image))) for image in (infrared, visible))
     assert isinstance(both, Tensor)
-    fused = convolved("convolutional_out.conv", transformed(state, filtered(both)))
+    fused = convolve("convolutional_out.conv", transformed(state, filtered(both)))
     result: NDArray[np.float64] = fused.tanh()[0].numpy()
     return result
 

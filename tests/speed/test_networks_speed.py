@@ -10,7 +10,7 @@ import pytest
 PROGRAM = """
 import sys, time
 import torch
-from methods.convolution import tiled
+from methods.convolution import run_in_tiles
 from methods.didfuse import DIDFuseNetwork
 from methods.network import keep_memory
 from methods.tardal import BatchStatistics, TarDALGenerator
@@ -28,7 +28,7 @@ bands = torch.rand(2, 1, 1, 768, 1024)
 with torch.inference_mode():
     for _ in range(3):
         began = time.perf_counter()
-        tiled(network, bands[0], bands[1], halo=6, side=int(side))
+        run_in_tiles(network, bands[0], bands[1], halo=6, side=int(side))
         seconds = time.perf_counter() - began
 print(seconds)
 """

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from methods.auif import AUIFNetwork, ComposedAUIF
-from methods.convolution import tiled
+from methods.convolution import run_in_tiles
 from methods.ifcnn import NORMALISATIONS, GreyIFCNN, IFCNNNetwork
 from metrics.definitions.fidelity import published_fidelity, visual_information_fidelity
 
@@ -48,7 +48,7 @@ def test_ifcnn_is_faster_than_published() -> None:
     ratio = _report(
         "IFCNN 640x480",
         lambda: network(*colour),
-        lambda: tiled(grey, 255 * bands[0], 255 * bands[1], halo=GreyIFCNN.halo),
+        lambda: run_in_tiles(grey, 255 * bands[0], 255 * bands[1], halo=GreyIFCNN.halo),
         5,
     )
     assert ratio > 1.5
