@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError, unknown
@@ -94,11 +93,3 @@ def load_builder(name: str) -> Callable[..., Any]:
     if not callable(builder):
         raise InputError(f"detector {name!r}: expected a function that builds a detector, got {builder!r:.80}")
     return builder
-
-
-def code_files(name: str) -> list[Path]:
-    """Return the files whose code decides what a trained detector finds in an image."""
-    here = Path(__file__).parent
-    own = [here / f"{module}.py" for module in ("coco", "detector", "detectors", "inference", "samples")]
-    file = split_file_name(name)
-    return own if file is None else [*own, file[0]]

@@ -14,13 +14,14 @@ from benchmark.datasets.base import Pair, fingerprint
 from benchmark.detection import coco, inference, training
 from benchmark.detection.detections import Detections
 from benchmark.detection.detectors import build
-from benchmark.detection.registry import code_files
+from benchmark.detection.registry import load_builder
 from benchmark.detection.samples import Example, files, fused_examples, infrared_examples, visible_examples
 from benchmark.detection.settings import WITHOUT_EFFECT, DetectionSettings
 from benchmark.engine.cells import Cell
 from benchmark.engine.run_record import Part
 from benchmark.tables import detection_rows as rows
 from benchmark.tables.detection_rows import FOUND, TRUTH
+from metrics.code import code_digest
 from metrics.errors import InputError
 from metrics.files import append_text, digest, digest_all, require_there, require_unchanged, stamp_files
 from metrics.images import size, write_bytes
@@ -186,7 +187,7 @@ def detect(
 @cache
 def _code(detector: str) -> str:
     """Return the hash of what this process detects with, even if the files change while it runs."""
-    return digest_all(code_files(detector))
+    return code_digest(load_builder(detector), inference.detect, coco.ground_truth, coco.results)
 
 
 def _require_size(image: Path, pair: Pair) -> None:

@@ -12,6 +12,7 @@ from pycocotools.cocoeval import COCOeval
 from rich.console import Console
 
 from benchmark.detection.settings import DetectionSettings
+from benchmark.engine import detection_stages as stage
 from benchmark.engine import experiment
 from benchmark.engine.runner import Options, run
 from benchmark.synthetic import layouts as synthetic
@@ -138,3 +139,39 @@ def test_a_failed_method_has_a_row_that_says_so(scenes: Path, tmp_path: Path) ->
     found = pd.read_csv(tmp_path / "out/table3.csv").set_index("method")
     assert found.loc["Broken", "status"] == "RuntimeError: no"
     assert found.loc["Average", "status"] == "done"
+
+
+OWN = '''"""A detector of a user."""
+from benchmark.detection.detectors import RetinaNetDetector
+from moefusion.backbones import small_backbone
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+
+def build(classes, pretrained, **sizes):
+    """Return it."""
+    anchors = AnchorGenerator(((8,), (16,), (32,), (64,)), ((1.0,),) * 4)
+    return RetinaNetDetector(small_backbone((8, 16, 32), 32, 4), classes + 1, anchor_generator=anchors, **sizes)
+'''
+
+
+@pytest.mark.parametrize("detector", ["retinanet_small", "fcos_small", "own.py:build"])
+def test_every_family_is_trained_run_and_tabulated_by_the_same_code(
+    detector: str, scenes: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    name = str(tmp_path / detector) if detector.startswith("own") else detector
+    options = Options(out=tmp_path / "out", data_root=scenes, workers=1)
+    experiment_ = wanted("average", detector=name, min_size=96)
+    assert go(experiment_, options).count("detect: done") == 2
+    found = pd.read_csv(tmp_path / "out/table3.csv")
+    assert found["detector"].tolist() == [name]
+    assert found["weights"].tolist() == ["random weights"]
+    assert found["mAP"].notna().all()
+    assert go(experiment_, options).count("detect: kept") == 2
+    # Another docstring redoes nothing; another line of code detects again, with the detector as it was trained.
+    for old, new, stays in (("Return it", "Give it", True), ("**sizes)\n", "nms_thresh=0.9, **sizes)\n", False)):
+        changed = (tmp_path / "own.py").read_text().replace(old, new)
+        (tmp_path / "own.py").write_text(changed)
+        expected = 2 if stays or not detector.startswith("own") else 1
+        stage._code.cache_clear()
+        assert go(experiment_, options).count("detect: kept") == expected
