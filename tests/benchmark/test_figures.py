@@ -16,12 +16,12 @@ from benchmark.datasets.base import Box
 from benchmark.figures import (
     Region,
     Scene,
+    average_ranks,
     box_plots,
     critical_difference,
     experts,
     gates,
     qualitative,
-    ranking,
     regions,
     sweep,
 )
@@ -29,7 +29,7 @@ from benchmark.figures import distributions as distributions_module
 from benchmark.figures import scenes as scenes_module
 from benchmark.figures import sheet as sheet_module
 from benchmark.figures import sweeps as sweeps_module
-from benchmark.figures.ranking import bars
+from benchmark.figures.average_ranks import bars
 from metrics import METRICS
 from metrics.errors import InputError
 
@@ -98,7 +98,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         figures.append(figure)
         return []
 
-    for module in (distributions_module, ranking, sweeps_module, scenes_module, gates):
+    for module in (distributions_module, average_ranks, sweeps_module, scenes_module, gates):
         monkeypatch.setattr(module, "save", keep)
     return figures
 

@@ -1,4 +1,4 @@
-"""The critical-difference diagram: average ranks, and which of them a test cannot tell apart."""
+"""The critical-difference diagram: average ranks, and which of them a test cannot distinguish."""
 
 from collections.abc import Mapping
 from pathlib import Path
