@@ -262,8 +262,16 @@ class List:
 
     what: Positional[Literal["methods", "metrics", "datasets", "splits", "experiments"]]
 
+    name: Positional[Annotated[str | None, arg(metavar="ID")]] = None
+    """Of a metric, such as VIF: print its formula, reference, and scale in each convention."""
+
     def __call__(self, console: Console) -> int:
         """Print it; return the exit status."""
+        if self.name is not None:
+            if self.what != "metrics":
+                raise InputError(f"list {self.what} {self.name}: only metrics have details; leave the name out.")
+            console.print(_metric(self.name))
+            return 0
         listing: dict[str, Callable[[], Table | Group]] = {
             "methods": _methods,
             "metrics": _metrics,
@@ -503,14 +511,48 @@ def _methods() -> Group:
 
 
 def _metrics() -> Table:
+    """Return one line a metric, short enough for 80 columns."""
     import metrics
 
-    table = Table("metric", "name", "formula", *metrics.CONVENTIONS, title="Scale by convention; higher is better")
-    for row in metrics.describe().to_dict("records"):
-        about = [row["metric"], row["title"], row["formula"]]
-        table.add_row(*(escape(str(text)) for text in (*about, *(row[name] for name in metrics.CONVENTIONS))))
-    references = metrics.describe().set_index("metric")["reference"]
-    table.caption = "; ".join(f"{name}: {reference}" for name, reference in references.items())
+    letters = dict(zip(metrics.CONVENTIONS, "abcdefghijklmnopqrstuvwxyz", strict=False))
+    table = Table()
+    table.add_column("metric", no_wrap=True)
+    table.add_column("name", no_wrap=True, max_width=36)
+    table.add_column("looks at", no_wrap=True)
+    table.add_column("programs", no_wrap=True)
+    for metric in metrics.METRICS.values():
+        programs = "".join(letter if name in metric.rules else "·" for name, letter in letters.items())
+        table.add_row(f"{metric.id} {metric.arrow}", metric.title, metric.group, programs)
+    programs = ", ".join(f"{letter} {name}" for name, letter in letters.items())
+    table.caption = f"↑ higher is better, ↓ lower. Programs (conventions): {programs}. Details: list metrics ID"
+    return table
+
+
+def _metric(name: str) -> Table:
+    """Return all that is known of one metric."""
+    import metrics
+    from metrics.errors import unknown
+
+    if name not in metrics.METRICS:
+        raise unknown("metric", name, tuple(metrics.METRICS))
+    metric = metrics.METRICS[name]
+    table = Table(title=f"{metric.id} {metric.arrow} {metric.title}", show_header=False)
+    direction = "higher is better" if metric.higher_is_better else "lower is better"
+    about = {
+        "direction": direction,
+        "looks at": metric.group,
+        "formula": metric.formula,
+        "proposed by": metric.reference,
+    }
+    if metric.undefined:
+        about["undefined"] = f"where {metric.undefined}"
+    for key, text in about.items():
+        table.add_row(key, escape(text))
+    table.add_section()
+    for convention, rule in metric.rules.items():
+        smallest = metric.smallest_side(convention)
+        needs = f"; images of at least {smallest}x{smallest}" if smallest > 1 else ""
+        table.add_row(convention, escape(rule.scale + needs))
     return table
 
 

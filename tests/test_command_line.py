@@ -36,7 +36,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
     ("what", "names"),
     [
         ("methods", methods.names()),
-        ("metrics", metrics.PAPER),
+        ("metrics", tuple(metrics.METRICS)),
         ("datasets", datasets.names()),
         ("experiments", experiment.names()),
     ],
@@ -46,6 +46,25 @@ def test_lists_name_everything(call, what: str, names: tuple[str, ...]) -> None:
     assert status == 0
     for name in names:
         assert name in shown
+
+
+def test_metrics_are_listed_in_a_line_each(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = call("list", "metrics")[1].splitlines()
+    assert max(map(len, lines)) <= 80
+    for metric in metrics.METRICS.values():
+        assert len([line for line in lines if f" {metric.id} {metric.arrow} " in line]) == 1
+    assert "abc·····" in next(line for line in lines if " VIF ↑" in line)
+
+
+def test_a_metric_is_explained(call) -> None:
+    for metric in metrics.METRICS.values():
+        status, shown, _ = call("list", "metrics", metric.id)
+        assert status == 0
+        assert metric.reference in shown
+        assert all(convention in shown and rule.scale in shown for convention, rule in metric.rules.items())
+    assert "unknown metric 'NO'; known: EN" in call("list", "metrics", "NO")[2]
+    assert "only metrics have details" in call("list", "methods", "VIF")[2]
 
 
 @pytest.mark.parametrize("command", ["demo", "run", "fuse", "score", "table", "list", "check", "weights", "profile"])

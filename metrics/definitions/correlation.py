@@ -80,7 +80,7 @@ _CC = rule("-1 to 1; mean over both sources")
 METRICS = (
     Metric(
         "SCD",
-        "sum of the correlations of differences",
+        "sum of correlations of differences",
         sum_of_correlations_of_differences,
         "structure",
         "r(F - visible, infrared) + r(F - infrared, visible)",

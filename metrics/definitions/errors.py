@@ -92,7 +92,7 @@ METRICS = (
     ),
     Metric(
         "RMSE",
-        "root of the summed squared error per pixel",
+        "root of squared errors, per pixel",
         root_error_per_pixel,
         "fidelity",
         "½ Σ over S of √(Σ (F - S)²)/(HW)",

@@ -222,7 +222,7 @@ _FORMULA = "½ Σ over S of mean 2 I(F, S)/(H(F) + H(S)) over windows of {}"
 METRICS = (
     Metric(
         "FMI_pixel",
-        "feature mutual information of edges",
+        "feature mutual information, edges",
         edge_mutual_information,
         "information",
         _FORMULA.format("edge maps"),
@@ -235,7 +235,7 @@ METRICS = (
     ),
     Metric(
         "FMI_dct",
-        "feature mutual information of cosine coefficients",
+        "feature mutual information, cosines",
         transform_mutual_information,
         "information",
         _FORMULA.format("cosine coefficients"),
@@ -246,7 +246,7 @@ METRICS = (
     ),
     Metric(
         "FMI_w",
-        "feature mutual information of wavelet coefficients",
+        "feature mutual information, wavelets",
         transform_mutual_information,
         "information",
         _FORMULA.format("wavelet coefficients"),

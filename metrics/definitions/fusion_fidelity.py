@@ -81,7 +81,7 @@ def _halve(image: Maps, window: Window) -> Maps:
 METRICS = (
     Metric(
         "VIFF",
-        "visual information fidelity for fusion",
+        "visual information fidelity, fusion",
         visual_information_fidelity_for_fusion,
         "perception",
         "(F1 + 0.15 F3 + F4)/2.15, Fs = Σ log(1 + g²σ²S/(σ²v + 325)) / Σ log(1 + σ²S/325), S of the smaller g",
