@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """Reference benchmark for infrared-visible image fusion.
 
 Fuses pairs of images by every method, scores the fused images by eight metrics in a named convention, and
-writes Table 1 as CSV and LaTeX. What is finished is kept: the same command goes on where it was stopped.
+writes Table 1 as CSV and LaTeX. What is finished is kept: the same command resumes where it was stopped.
 To score a folder of fused images by itself: python -m metrics INFRARED_DIR VISIBLE_DIR FUSED_DIR."""
 
 
@@ -37,8 +37,8 @@ PAPER_YEAR = 2023  # MoE-Fusion, ICCV
 
 
 @dataclass
-class Work:
-    """What `run` and its stages have in common."""
+class _OnExperiment:
+    """What all commands on an experiment take."""
 
     experiment: Positional[Annotated[str, arg(metavar="EXPERIMENT")]]
     """An experiment that comes with the benchmark (see `list experiments`), or a TOML file."""
@@ -49,15 +49,55 @@ class Work:
     out: Path | None = None
     """Where results go; results/EXPERIMENT when not given."""
 
-    methods: Annotated[tuple[str, ...], arg(metavar="[LABEL=]METHOD ...")] = ()
-    """Methods in place of the experiment's: NAME, NAME:VARIANT, folder:PATH, path/to/file.py:Class."""
-
-    tables: Annotated[tuple[Literal[1, 2, 3], ...], arg(metavar="1|2|3 ...")] = ()
-    """Which tables, in place of the experiment's: 1 metrics, 2 ablations of MoE-Fusion, 3 detection."""
-
     limit: int | None = None
     """Only the first pairs of each data set."""
 
+    def _experiment(self) -> "Experiment":
+        import methods
+        from benchmark.engine.experiment import method, read, with_overrides
+
+        return with_overrides(
+            read(self.experiment),
+            methods=[method(text) for text in methods.expand(getattr(self, "methods", ()))],
+            tables=getattr(self, "tables", ()),
+            convention=getattr(self, "convention", None),
+            size=getattr(self, "size", None),
+            metrics=getattr(self, "metrics", None),
+        )
+
+    def _options(self) -> "Options":
+        from benchmark.engine.runner import Options
+
+        workers = getattr(self, "workers", None)
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"--limit {self.limit}: expected at least 1")
+        if workers is not None and workers < 1:
+            raise InputError(f"--workers {workers}: expected at least 1, or nothing for one a core")
+        return Options(
+            out=self.out or Path("results") / Path(self.experiment).stem,
+            data_root=self.data_root,
+            limit=self.limit,
+            workers=workers,
+            device=getattr(self, "device", "auto"),
+            redo=getattr(self, "redo", False),
+            cluster=getattr(self, "cluster", None),
+        )
+
+
+@dataclass
+class _WithMethods:
+    methods: Annotated[tuple[str, ...], arg(metavar="[LABEL=]METHOD ...")] = ()
+    """Methods in place of the experiment's: NAME, NAME:VARIANT, NAME:path/to/weights, path/to/file.py:Class."""
+
+
+@dataclass
+class _WithTables:
+    tables: Annotated[tuple[Literal[1, 2, 3], ...], arg(metavar="1|2|3 ...")] = ()
+    """Which tables, in place of the experiment's: 1 metrics, 2 ablations of MoE-Fusion, 3 detection."""
+
+
+@dataclass
+class _WithScoring:
     convention: str | None = None
     """Metric convention in place of the experiment's (see `list metrics`)."""
 
@@ -67,104 +107,89 @@ class Work:
     metrics: Annotated[str | None, arg(metavar="paper|all|ID,...")] = None
     """Metrics in place of the experiment's: paper (its eight), all of the convention's, or ids such as EN,SSIM."""
 
+
+@dataclass
+class _WithWorkers:
     workers: int | None = None
     """Processes that fuse and score; one a core when not given."""
-
-    device: str = "auto"
-    """Where networks run: auto, cpu, cuda, cuda:1."""
 
     cluster: Annotated[str | None, arg(metavar="ADDRESS")] = None
     """Fuse and score on the workers of a Dask scheduler, such as tcp://host:8786, that see the same files."""
 
+
+@dataclass
+class _WithDevice:
+    device: str = "auto"
+    """Where networks run: auto, cpu, cuda, cuda:1."""
+
+
+@dataclass
+class _WithRedo:
     redo: bool = False
     """Make again what is there already."""
+
+
+@dataclass
+class _Stages(_OnExperiment):
+    """A run, or one of its stages alone."""
 
     stage: ClassVar[str | None] = None
 
     def __call__(self, console: Console) -> int:
         """Do the work; return the exit status."""
-        from benchmark.engine.runner import run
+        from benchmark.studies.experiment_run import run
 
         return _report(run(self._experiment(), self._options(), stage=self.stage, console=console), console)
 
-    def _experiment(self) -> "Experiment":
-        from benchmark.engine import experiment
-        from benchmark.engine.runner import with_overrides
 
-        return with_overrides(
-            experiment.read(self.experiment),
-            methods=self.methods,
-            tables=self.tables,
-            convention=self.convention,
-            size=self.size,
-            metrics=self.metrics,
-        )
-
-    def _options(self) -> "Options":
-        from benchmark.engine.runner import Options
-
-        if self.limit is not None and self.limit < 1:
-            raise InputError(f"--limit {self.limit}: expected at least 1")
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"--workers {self.workers}: expected at least 1, or nothing for one a core")
-        return Options(
-            out=self.out or Path("results") / Path(self.experiment).stem,
-            data_root=self.data_root,
-            limit=self.limit,
-            workers=self.workers,
-            device=self.device,
-            redo=self.redo,
-            cluster=self.cluster,
-        )
-
-
+# The fields of the last base come first on the command line.
 @dataclass
-class Run(Work):
+class Run(_WithRedo, _WithDevice, _WithWorkers, _WithScoring, _WithTables, _WithMethods, _Stages):
     """Train what is to be trained, fuse, score, detect and tabulate an experiment."""
 
 
 @dataclass
-class Train(Work):
+class Train(_WithRedo, _WithDevice, _WithTables, _WithMethods, _Stages):
     """Only train: the experiment's own MoE-Fusion, or the one that its [train] describes."""
 
     stage: ClassVar[str | None] = "train"
 
     def _experiment(self) -> "Experiment":
-        from benchmark.engine.runner import with_overrides
+        from benchmark.engine.experiment import method, with_overrides
 
-        wanted = super()._experiment()
-        trains = 2 in wanted.tables or any(method.trained for method in wanted.methods)
-        return wanted if trains else with_overrides(wanted, methods=("moefusion",), tables=(1,))
+        experiment = super()._experiment()
+        trains = 2 in experiment.tables or any(method.trained for method in experiment.methods)
+        return experiment if trains else with_overrides(experiment, methods=[method("moefusion")], tables=(1,))
 
 
 @dataclass
-class Fuse(Work):
+class Fuse(_WithRedo, _WithDevice, _WithWorkers, _WithTables, _WithMethods, _Stages):
     """Only write the fused images."""
 
     stage: ClassVar[str | None] = "fuse"
 
 
 @dataclass
-class Score(Work):
+class Score(_WithRedo, _WithWorkers, _WithScoring, _WithTables, _WithMethods, _Stages):
     """Only score images that are fused already."""
 
     stage: ClassVar[str | None] = "score"
 
 
 @dataclass
-class Detect(Work):
+class Detect(_WithRedo, _WithDevice, _WithWorkers, _WithMethods, _Stages):
     """Only train the detector, run it on images that are fused already, and write Table 3."""
 
     stage: ClassVar[str | None] = "detect"
 
     def _experiment(self) -> "Experiment":
-        from benchmark.engine.runner import with_overrides
+        from benchmark.engine.experiment import with_overrides
 
         return with_overrides(super()._experiment(), tables=(3,))
 
 
 @dataclass
-class Tables(Work):
+class Tables(_WithScoring, _WithTables, _WithMethods, _Stages):
     """Only write the tables from what is done already."""
 
     stage: ClassVar[str | None] = "table"
@@ -177,18 +202,18 @@ class _Kind:
 
 
 @dataclass
-class Sweep(Work, _Kind):  # the last base's fields come first on the command line
+class Sweep(_WithRedo, _WithDevice, _WithWorkers, _WithScoring, _OnExperiment, _Kind):
     """Train, fuse and score MoE-Fusion at several settings: the paper's Figures 7 and 8."""
 
     def __call__(self, console: Console) -> int:
         """Do it; return the exit status."""
-        from benchmark.engine.runner import sweep
+        from benchmark.studies.sweeps import sweep
 
         return _report(sweep(self.kind, self._experiment(), self._options(), console=console), console)
 
 
 @dataclass
-class Experts(Work):
+class Experts(_WithDevice, _OnExperiment):
     """Show what a trained MoE-Fusion's experts answer to, and how often each is picked: the paper's Figure 6."""
 
     model: Path | None = None
@@ -196,20 +221,20 @@ class Experts(Work):
 
     def __call__(self, console: Console) -> int:
         """Do it; return the exit status."""
-        from benchmark.engine.runner import experts
+        from benchmark.studies.experts import experts
 
         return _report(experts(self._experiment(), self._options(), self.model, console=console), console)
 
 
 @dataclass
-class Gaming(Work):
-    """Measure which metrics rise without better fusion: noise, contrast, sharpening of an experiment's images."""
+class Gaming(_WithWorkers, _WithScoring, _OnExperiment):
+    """Measure which metrics improve without better fusion: noise, contrast, sharpening of an experiment's images."""
 
     def __call__(self, console: Console) -> int:
         """Do it; return the exit status."""
-        from benchmark.engine.runner import gaming
+        from benchmark.studies.gaming import check_experiment
 
-        return _report(gaming(self._experiment(), self._options(), console=console), console)
+        return _report(check_experiment(self._experiment(), self._options(), console=console), console)
 
 
 @dataclass
@@ -453,7 +478,7 @@ def main() -> int:
         _say(f"{error.filename or 'a file'} cannot be used ({error.strerror or error}); make room or mend it")
         return 2
     except KeyboardInterrupt as stop:
-        _say("interrupted; what is finished is kept, and the same command goes on from there")
+        _say("interrupted; what is finished is kept, and the same command resumes there")
         return 143 if stop.args else 130
 
 

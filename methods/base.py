@@ -21,6 +21,7 @@ class Method(ABC):
         source: Whether it gives one of the two sources, unfused; tables show it without a rank.
         infrared: Whether its images are infrared ones, which a detector never sees with the visible image's chroma.
         trains: Whether a run trains it where no weights are given.
+        reads_weights: Whether what follows its name on the command line is always a file or folder of weights.
     """
 
     title: ClassVar[str] = ""
@@ -29,6 +30,7 @@ class Method(ABC):
     source: ClassVar[bool] = False
     infrared: ClassVar[bool] = False
     trains: ClassVar[bool] = False
+    reads_weights: ClassVar[bool] = False
 
     def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
         """Prepare the method.

@@ -22,6 +22,8 @@ class Folder(Method):
     without one, a beginning or end that all names have in common is passed over.
     """
 
+    reads_weights = True
+
     def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
         super().__init__(variant=variant, weights=weights, device=device)
         self._index = functools.cache(_index)

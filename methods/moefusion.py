@@ -23,6 +23,7 @@ class MoEFusion(Method):
 
     title = "MoE-Fusion"
     trains = True
+    reads_weights = True
 
     def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
         super().__init__(variant=variant, weights=weights, device=device)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from joblib import cpu_count, delayed
 
 from metrics.conventions import convention_of
 from metrics.errors import InputError
@@ -15,7 +14,7 @@ from metrics.opencv import cv2
 from metrics.registry import Selection, select
 from metrics.remarks import Remark, remarks_on, summarise, unread_files
 from metrics.scoring import evaluate_files, require_size
-from metrics.workers import in_workers
+from metrics.workers import Workers, as_workers
 
 _NAMED = 5  # names that an error spells out before it only counts
 
@@ -91,7 +90,7 @@ def evaluate_triples(
     convention: str = "tang2022",
     size: tuple[int, int] | None = None,
     metrics: Selection = "paper",
-    workers: int | None = None,
+    workers: int | Workers | None = None,
 ) -> Iterator[dict[str, float]]:
     """Return the metrics of each triple of files (infrared, visible, fused), in their order, as they get ready.
 
@@ -100,7 +99,8 @@ def evaluate_triples(
         convention: A key of `metrics.CONVENTIONS`.
         size: (width, height) to score at, see `evaluate_files`; None is the files' own size.
         metrics: Which, as `metrics.select` takes it.
-        workers: Processes; None is one a core. The values do not depend on it.
+        workers: `metrics.workers.Workers`, or a number of processes; None is one a core. The values do not depend
+            on it.
 
     Raises:
         InputError: A file cannot be used, or an option is wrong.
@@ -115,24 +115,25 @@ def _in_processes(
     convention: str,
     size: tuple[int, int] | None,
     metrics: Selection,
-    workers: int | None,
+    workers: int | Workers | None,
 ) -> Iterator[Any]:
     """Return what a function like `evaluate_files` gives for each triple, in their order, as they get ready."""
     selection = metrics if isinstance(metrics, str) else tuple(metrics)
     select(selection, convention)
     if not triples:
         return iter(())
-    processes = min(workers or cpu_count(), len(triples))
+    pool = as_workers(workers)
+    here = min(pool.number, len(triples)) == 1 and not pool.remote
     options = {"convention": convention, "size": size, "metrics": selection}
-    work = partial(score, **options) if processes == 1 else partial(_score_in_worker, score, **options)
-    return in_workers((delayed(work)(*triple) for triple in triples), processes)
+    work = partial(score, **options) if here else partial(_score_in_worker, score, **options)
+    return pool.starmap(work, triples)
 
 
-def _require_options(convention: str, size: tuple[int, int] | None, workers: int | None) -> None:
+def _require_options(convention: str, size: tuple[int, int] | None, workers: int | Workers | None) -> None:
     convention_of(convention)
     if size is not None:
         require_size(size)
-    if workers is not None and workers < 1:
+    if isinstance(workers, int) and workers < 1:
         raise InputError(f"workers is {workers}; expected at least 1, or nothing for one a core.")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from metrics.code import code_digest
 from metrics.errors import InputError, unknown
 from metrics.plugins import installed_names, load_installed, load_module, split_file_name
 
@@ -93,3 +94,13 @@ def load_builder(name: str) -> Callable[..., Any]:
     if not callable(builder):
         raise InputError(f"detector {name!r}: expected a function that builds a detector, got {builder!r:.80}")
     return builder
+
+
+def detection_code(name: str) -> str:
+    """Return a hash of the code that decides what a trained detector finds in an image."""
+    return code_digest(
+        "benchmark.detection.inference:detect",
+        "benchmark.detection.coco:ground_truth",
+        "benchmark.detection.coco:results",
+        RECORDS[name].builder if name in RECORDS else load_builder(name),
+    )

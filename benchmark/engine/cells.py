@@ -23,9 +23,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from metrics.errors import InputError
-from metrics.files import digest, remove_leftovers, write_bytes
+from metrics.files import digest_all, remove_leftovers, write_bytes
 
 MANIFEST, ERROR = "manifest.json", "error.txt"
+MODEL = "model.safetensors"  # of a cell in which something was trained
 PACKAGES = (
     "numpy",
     "scipy",
@@ -56,6 +57,7 @@ class Manifest(BaseModel):
         status: "running" also stands for a run that was killed.
         recipe: Everything besides the images that decides the cell's content.
         items: Pair name to the fingerprint of its inputs.
+        layers: What every item has, such as metrics, each with the hash of what decides it.
         notes: What a reader of the numbers should know and no number says.
         reason: Why it failed, in one line.
         files: Results that readers believe without a look at what they were made from, with their SHA-256.
@@ -70,6 +72,7 @@ class Manifest(BaseModel):
     status: Literal["running", "done", "failed"]
     recipe: dict[str, Any]
     items: dict[str, str]
+    layers: dict[str, str] = {}
     notes: list[str] = []
     reason: str | None = None
     files: dict[str, str] = {}
@@ -98,8 +101,9 @@ class Cell:
         self,
         recipe: dict[str, Any],
         items: dict[str, str],
+        layers: dict[str, str] | None = None,
         *,
-        discard: Callable[[list[str]], None],
+        discard: Callable[[list[str], list[str]], None],
         redo: bool = False,
     ) -> None:
         """Prepare the cell for a run: keep what still holds, drop the rest, mark it as running.
@@ -107,8 +111,9 @@ class Cell:
         Args:
             recipe: What decides the cell; another one than the stored one empties the folder.
             items: The items wanted now, with their inputs' fingerprints.
-            discard: Removes finished items whose inputs have changed; called before the new manifest is written,
-                so that a run killed in between cannot take the old items for new ones.
+            layers: The layers wanted now, with their hashes.
+            discard: Removes finished items and layers that have changed; called before the new manifest is written,
+                so that a run killed in between cannot take the old ones for new ones.
             redo: Empty the folder in any case.
         """
         if self.folder.is_symlink():
@@ -120,34 +125,23 @@ class Cell:
             stored = None
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.folder)
-        kept = stored.items if stored else {}
-        if changed := [name for name, fingerprint in kept.items() if items.get(name, fingerprint) != fingerprint]:
-            discard(changed)
+        layers = layers or {}
+        kept, kept_layers = (stored.items, stored.layers) if stored else ({}, {})
+        changed, changed_layers = _changed_values(kept, items), _changed_values(kept_layers, layers)
+        if changed or changed_layers:
+            discard(changed, changed_layers)
         self._began = time.monotonic()
-        manifest = self._new(recipe, kept | items)
+        manifest = self._new(recipe, kept | items, kept_layers | layers)
         manifest.seconds = stored.seconds if stored else 0.0
         self._write(manifest)
-
-    def holds(self, recipe: dict[str, Any], items: dict[str, str]) -> bool:
-        """Return whether the cell is done, by this recipe, for at least these items."""
-        stored = self.manifest()
-        return (
-            stored is not None
-            and stored.status == "done"
-            and stored.recipe == recipe
-            and items.items() <= stored.items.items()
-            and self._changed(stored) is None
-        )
 
     def require_unchanged(self) -> None:
         """Raise InputError when a result is no longer what the finished cell had."""
         stored = self.manifest()
-        if stored is not None and (changed := self._changed(stored)) is not None:
-            raise InputError(f"{changed} is not what {self.stage} wrote; run {self.stage} again")
-
-    def _changed(self, stored: Manifest) -> Path | None:
-        paths = {self.folder / name: known for name, known in stored.files.items() if Path(name).name == name}
-        return next((path for path, known in paths.items() if not path.is_file() or digest(path) != known), None)
+        for name, known in stored.files.items() if stored else ():
+            path = self.folder / name
+            if Path(name).name == name and (not path.is_file() or digest_all([path]) != known):
+                raise InputError(f"{path} is not what {self.stage} wrote; run {self.stage} again")
 
     def refuse_other(self, recipe: dict[str, Any]) -> None:
         """Refuse to take the place of what was made by another recipe: what was trained for hours stays.
@@ -165,7 +159,7 @@ class Cell:
             return
         if stored.recipe == recipe:
             return
-        name, before, after = _difference(stored.recipe, recipe)
+        name, before, after = first_difference(stored.recipe, recipe)
         raise InputError(
             f"{self.folder} was trained with {name} {before!r}, but this run has {after!r}. Take another --out, or "
             "--redo to train it anew."
@@ -176,9 +170,9 @@ class Cell:
 
         Args:
             notes: What a reader of the numbers should know.
-            files: Those of its files that `holds` and `require_unchanged` compare from now on.
+            files: Those of its files that `require_unchanged` compares from now on.
         """
-        self._end("done", None, list(notes), {path.name: digest(path) for path in files})
+        self._end("done", None, list(notes), {path.name: digest_all([path]) for path in files})
         (self.folder / ERROR).unlink(missing_ok=True)  # of an earlier try
 
     def fail(self, reason: str) -> None:
@@ -189,14 +183,14 @@ class Cell:
     def _end(
         self, status: Literal["done", "failed"], reason: str | None, notes: list[str], files: dict[str, str]
     ) -> None:
-        manifest = self.manifest() or self._new({}, {})
+        manifest = self.manifest() or self._new({}, {}, {})
         manifest.status, manifest.reason, manifest.notes, manifest.files = status, reason, notes, files
         manifest.seconds = round(manifest.seconds + time.monotonic() - self._began, 3)
         manifest.finished = _now()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write(manifest)
 
-    def _new(self, recipe: dict[str, Any], items: dict[str, str]) -> Manifest:
+    def _new(self, recipe: dict[str, Any], items: dict[str, str], layers: dict[str, str]) -> Manifest:
         return Manifest(
             dataset=self.dataset,
             method=self.method,
@@ -204,6 +198,7 @@ class Cell:
             status="running",
             recipe=recipe,
             items=items,
+            layers=layers,
             started=_now(),
             environment=environment(),
         )
@@ -212,13 +207,17 @@ class Cell:
         write_bytes(self.folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
 
 
-def _difference(before: dict[str, Any], after: dict[str, Any], within: str = "") -> tuple[str, Any, Any]:
+def _changed_values(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    return [name for name, value in before.items() if after.get(name, value) != value]
+
+
+def first_difference(before: dict[str, Any], after: dict[str, Any], within: str = "") -> tuple[str, Any, Any]:
     """Return the first setting in which two recipes differ, and its values."""
     for name in (*before, *after):
         old, new = before.get(name), after.get(name)
         if old != new:
             both = isinstance(old, dict) and isinstance(new, dict)
-            return _difference(old, new, f"{within}{name}.") if both else (within + name, old, new)  # type: ignore[arg-type]
+            return first_difference(old, new, f"{within}{name}.") if both else (within + name, old, new)  # type: ignore[arg-type]
     raise AssertionError("the recipes are equal")
 
 

@@ -1,20 +1,28 @@
 """Experiments: which data sets, which methods, scored how. TOML files read into typed settings."""
 
+import os
 import re
 import tomllib
-from dataclasses import field
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+import methods
+import metrics
+from benchmark import datasets
 from benchmark.detection.settings import DetectionSettings
 from metrics.errors import InputError, unknown
 from metrics.registry import select
 
 FOLDER = Path(__file__).parent / "experiments"
 _STRICT = ConfigDict(extra="forbid")
+_WEIGHTS = (".pth", ".pt", ".ckpt", ".model", ".pkl", ".h5", ".npz", ".tar", ".safetensors")  # suffixes of files
 _MOST = 64 << 10  # bytes of a file; the time that a hostile one takes to parse grows with the square
 
 
@@ -57,16 +65,47 @@ class MethodSettings:
     fusion: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def label_or_title(self) -> str:
+        """Its row in the tables, and its folder in the results."""
+        if self.label:
+            return unicodedata.normalize("NFC", self.label)
+        if self.kind is None:
+            return self.name  # its cell will fail and say why
+        title = self.kind.title or self.kind.__name__
+        return f"{title} ({self.variant})" if self.variant else title
+
+    @cached_property
+    def kind(self) -> type[methods.Method] | None:
+        """The method's class; None when it does not load."""
+        try:
+            return methods.find(self.name)
+        except InputError:
+            return None
+
+    @property
     def trained(self) -> bool:
-        """Whether the run trains it: MoE-Fusion without a checkpoint."""
-        return self.name == "moefusion" and self.weights is None
+        """Whether the run trains it: it can be trained, and no weights are given."""
+        return self.weights is None and self.kind is not None and self.kind.trains
+
+    @property
+    def is_source(self) -> bool:
+        """Whether it gives one of the two sources, unfused, which tables do not rank."""
+        return self.kind is not None and self.kind.source
+
+    @property
+    def is_infrared(self) -> bool:
+        """Whether its images are infrared ones."""
+        return self.kind is not None and self.kind.infrared
 
 
 def method(text: str) -> MethodSettings:
     """Return the method that a command line names.
 
+    What follows NAME: is a file or folder of weights where it is there, has a path separator or the suffix of a
+    weights file, or where the method always reads one, as `folder` and `moefusion` do; otherwise it is a variant.
+
     Args:
-        text: [LABEL=]NAME[:VARIANT], [LABEL=]folder:PATH, [LABEL=]moefusion[:CHECKPOINT], or
+        text: [LABEL=]NAME, [LABEL=]NAME:VARIANT, [LABEL=]NAME:PATH, [LABEL=]NAME:VARIANT:PATH, or
             [LABEL=]path/to/file.py:Class.
     """
     label, equals, rest = text.partition("=")
@@ -74,14 +113,25 @@ def method(text: str) -> MethodSettings:
         label, rest = "", text
     name, colon, detail = rest.partition(":")
     if not rest or (colon and not detail):
-        raise InputError(f"method {text!r}: expected [LABEL=]NAME[:VARIANT], folder:PATH or path/to/file.py:Class")
-    if name == "folder":
-        return MethodSettings(name="folder", weights=detail or None, label=label or Path(detail).name)
-    if name == "moefusion":
-        return MethodSettings(name="moefusion", weights=detail or None, label=label)
+        raise InputError(f"method {text!r}: expected [LABEL=]NAME[:VARIANT][:WEIGHTS] or path/to/file.py:Class")
     if rest.rpartition(":")[0].endswith(".py"):
         return MethodSettings(name=rest, label=label)
-    return MethodSettings(name=name, variant=detail or None, label=label)
+    if not detail:
+        return MethodSettings(name=name, label=label)
+    kind = MethodSettings(name=name).kind
+    if kind is not None and kind.reads_weights:
+        return MethodSettings(name=name, weights=detail, label=label or ("" if kind.title else Path(detail).name))
+    variants = kind.variants if kind else ()
+    variant, colon, path = detail.partition(":")
+    if colon and variant in variants:
+        return MethodSettings(name=name, variant=variant, weights=path, label=label)
+    if detail not in variants and _is_path(detail):
+        return MethodSettings(name=name, weights=detail, label=label)
+    return MethodSettings(name=name, variant=detail, label=label)
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or os.sep in text or text.endswith(_WEIGHTS) or Path(text).exists()
 
 
 def _join_ids(selection: object) -> object:
@@ -217,3 +267,46 @@ def _with_metrics(settings: dict[str, Any], path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: metrics stands both at the top and in [score]; keep one of them")
     rest = {name: value for name, value in settings.items() if name != "metrics"}
     return rest | {"score": score | {"metrics": settings["metrics"]}}
+
+
+def check_names(experiment: Experiment) -> None:
+    """Raise InputError for a name that is unknown, stands twice, or that no table could hold."""
+    for settings in experiment.methods:
+        if settings.name not in methods.names() and not settings.name.rpartition(":")[0].endswith(".py"):
+            raise unknown("method", settings.name, (*methods.names(), "path/to/file.py:Class"))
+    titles = [dataset.title or datasets.record(dataset.name).title for dataset in experiment.datasets]
+    for title in titles:
+        if not title.isprintable():
+            raise InputError(f"data set title {title!r}: expected printable characters, in one line")
+        if titles.count(title) > 1:
+            raise InputError(f"two data sets are called {title!r}; give one of them another title")
+    for dataset in experiment.datasets:
+        if dataset.part not in ("train", "test"):
+            raise unknown(f"part of data set {dataset.name}", dataset.part, ("train", "test"))
+    if experiment.score.convention not in metrics.CONVENTIONS:
+        raise unknown("metric convention", experiment.score.convention, tuple(metrics.CONVENTIONS))
+    experiment.score.pixels, experiment.score.ids  # noqa: B018  (refuse a size that is none, an unknown id)
+
+
+def with_overrides(
+    experiment: Experiment,
+    *,
+    methods: Sequence[MethodSettings] = (),
+    tables: Sequence[Literal[1, 2, 3]] = (),
+    convention: str | None = None,
+    size: str | None = None,
+    metrics: str | None = None,
+) -> Experiment:
+    """Return an experiment with what the command line sets in place of its own."""
+    score = replace(
+        experiment.score,
+        convention=convention or experiment.score.convention,
+        size=size or experiment.score.size,
+        metrics=metrics or experiment.score.metrics,
+    )
+    return replace(
+        experiment,
+        methods=list(methods) or experiment.methods,
+        tables=list(tables) or experiment.tables,
+        score=score,
+    )

@@ -7,15 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from joblib import cpu_count
-
 import methods
 import metrics
 from benchmark.datasets.base import Pair
-from benchmark.engine import stages
 from benchmark.engine.experiment import MethodSettings, ScoreSettings
 from benchmark.engine.run_record import Part
+from benchmark.engine.stages.fuse import divide_work, limit_threads
 from metrics import images, lookahead
+from metrics.workers import Workers
 
 WORTH = 500  # images from which on a run says beforehand what it will take
 _TRIED = 2  # pairs a method is tried on; the last one counts, for the first one pays for what is set up once
@@ -48,7 +47,7 @@ def cost(
     score: ScoreSettings,
     *,
     device: str = "auto",
-    workers: int | None = None,
+    workers: Workers,
 ) -> Cost | None:
     """Return what a method costs on a data set, or None when it fails: its cell will say why.
 
@@ -59,19 +58,19 @@ def cost(
         method: What fuses.
         score: How it is scored.
         device: Where a network runs.
-        workers: Processes that fuse and score; None for one a core.
+        workers: Processes that fuse and score.
     """
     try:
         fuses = methods.create(method.name, variant=method.variant, weights=method.weights, device=device)
-        processes, threads = stages.division(fuses, workers)
-        with TemporaryDirectory() as folder, stages.limited(threads):
+        processes, threads = divide_work(fuses, workers)
+        with TemporaryDirectory() as folder, limit_threads(threads):
             for pair in part.pairs[:_TRIED]:
                 tried = _tried(fuses, part.name, pair, Path(folder) / "fused.png", score)
     except (Exception, SystemExit):  # whatever it is, the run itself meets it again, and reports it
         return None
-    beside = lookahead.threads(workers) if threads is None else processes
+    beside = lookahead.threads(workers.number) if threads is None else processes
     fusing = tried.fusing / processes + tried.files / beside
-    scoring = tried.scoring / (workers or cpu_count())
+    scoring = tried.scoring / workers.number
     return Cost(part.title, label, number, fusing * number, scoring * number, tried.size * number)
 
 
@@ -99,7 +98,7 @@ def _tried(method: methods.Method, dataset: str, pair: Pair, path: Path, score: 
     return _Tried(read - began + written - fused, fused - read, scored - written, path.stat().st_size)
 
 
-def text(costs: Iterable[Cost], workers: int | None) -> str:
+def text(costs: Iterable[Cost], workers: Workers) -> str:
     """Return the plan in one line."""
     costs = list(costs)
     pairs, size, fuse, score = (
@@ -107,7 +106,7 @@ def text(costs: Iterable[Cost], workers: int | None) -> str:
     )
     slowest = max(costs, key=lambda each: each.fuse)
     return (
-        f"plan: {pairs:,} images, about {_duration(fuse + score)} on {workers or cpu_count()} processes "
+        f"plan: {pairs:,} images, about {_duration(fuse + score)} on {workers.number} processes "
         f"(fuse {_duration(fuse)}, of it {slowest.method} {_duration(slowest.fuse)}; score {_duration(score)}) "
         f"and {size / 1e9:.1f} GB"
     )

@@ -5,8 +5,8 @@ from pathlib import Path
 from benchmark.detection import coco, drawing
 from benchmark.engine.cells import Cell, slug
 from benchmark.engine.run_record import Part
+from benchmark.engine.stages.detect import read_detections
 from benchmark.tables import detection_table as table
-from benchmark.tables.detection_rows import FOUND, TRUTH
 from metrics import images
 from metrics.images import ImageArray
 
@@ -36,8 +36,8 @@ def illustrate(part: Part, block: table.DatasetPrecision, out: Path) -> list[Pat
 
 def _column(part: Part, label: str, names: list[str], out: Path) -> list[ImageArray | None]:
     cell = Cell(out, part.title, label, "detect")
-    truth = coco.read_ground_truth(cell.folder / TRUTH)
-    found = {one.name: one for one in coco.detections(coco.read_results(cell.folder / FOUND, truth), truth)}
+    truth, results = read_detections(cell)
+    found = {one.name: one for one in coco.detections(results, truth)}
     pairs = {pair.name: pair for pair in part.pairs}
     fused = Cell(out, part.title, label, "fuse").folder
     return [

@@ -89,7 +89,7 @@ def experts(part: Part, model_file: Path, folder: Path, *, device: str = "auto")
         ICCV 2023, Figure 6.
     """
     import moefusion  # not above: it takes torch seconds to load, which the other figures need not
-    from benchmark.engine.training import PairSamples
+    from benchmark.engine.stages.train import PairSamples
     from moefusion.distributed import usable_device
 
     (folder / "figures").mkdir(exist_ok=True)

@@ -12,8 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.engine import run_record as record
-from benchmark.engine import stages
 from benchmark.engine.cells import Cell
+from benchmark.engine.stages.score import SCORES, read_scores
 from benchmark.report import figures, gallery, plots, provenance, sheets
 from benchmark.tables import paper, ranking
 from metrics.errors import InputError
@@ -141,9 +141,9 @@ def _scores(folder: Path, run: record.Record) -> Scores:
             if (manifest.recipe.get("convention"), manifest.recipe.get("size")) != (score.convention, score.size):
                 continue
             try:
-                found[part.title, label] = stages.read_scores(cell, part.pairs, score.ids)
+                found[part.title, label] = read_scores(cell, part.pairs, score.ids)
             except (KeyError, ValueError) as error:
-                table = cell.folder / stages.SCORES
+                table = cell.folder / SCORES
                 raise InputError(f"{table}: {error!r} where a score was expected; run score again") from error
     return found
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rich.console import Console
 
 import metrics
 from benchmark.datasets.base import Pair
-from benchmark.engine.experiment import ScoreSettings
+from benchmark.engine.experiment import Experiment, ScoreSettings, check_names
+from benchmark.engine.runner import Options, Outcome, show_progress, start_run
 from benchmark.tables.markdown import in_markdown, markdown_table
 from benchmark.tables.ranking import heading, losses
 from methods.classical import Average, Infrared, Maximum, Visible
@@ -23,6 +25,7 @@ from metrics import images
 from metrics.errors import InputError
 from metrics.images import ImageArray, write_bytes
 from metrics.opencv import cv2
+from metrics.workers import Workers
 
 MEAN, CHANGE, IMPROVED = "mean", "change", "improved"
 _KEYS, _FACTS = ["dataset", "variant", "quantity"], ["images", "convention", "size"]
@@ -42,7 +45,7 @@ def gaming(
     *,
     dataset: str = "",
     seed: int = 0,
-    workers: int | None = None,
+    workers: int | Workers | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> pd.DataFrame:
     """Return what each way of changing an image does to the metrics, three rows a variant.
@@ -57,7 +60,7 @@ def gaming(
         score: Convention, size and metrics.
         dataset: Its title.
         seed: Of the noise, which also depends on the pair's name.
-        workers: Processes that score; None for one a core.
+        workers: Processes that score, or their number; None for one a core.
         progress: Called with (scored, all).
 
     Raises:
@@ -81,6 +84,34 @@ def gaming(
     found = _quantities(scores)
     found = found.assign(dataset=dataset, images=len(pairs), convention=score.convention, size=score.size)
     return found[[*_KEYS, *score.ids, *_FACTS]]
+
+
+def check_experiment(experiment: Experiment, options: Options, *, console: Console | None = None) -> Outcome:
+    """Measure which metrics of an experiment's pairs improve without better fusion; write gaming.csv and gaming.md.
+
+    Args:
+        experiment: On which data sets, and how scored; its methods are not used.
+        options: How.
+        console: Where the state of the run is shown.
+
+    Raises:
+        InputError: A name of the experiment is unknown, or another run works in the same folder.
+    """
+    check_names(experiment)
+    with start_run(experiment, options, ["score"], console) as run:
+        frames = []
+        for loaded in run.load():
+            part = loaded.part
+            task = run.board.add(part.title, "changed images", "score")
+            task.state = "running"
+            progress = show_progress(task)
+            frames.append(
+                gaming(part.pairs, experiment.score, dataset=part.title, workers=run.workers, progress=progress)
+            )
+            run.board.end(task, "done")
+        if frames:
+            run.outcome.figures += write(options.out, pd.concat(frames, ignore_index=True))
+    return run.outcome
 
 
 def find_gains(found: pd.DataFrame) -> pd.DataFrame:

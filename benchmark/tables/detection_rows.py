@@ -3,25 +3,16 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.datasets.base import Pair, fingerprint
-from benchmark.detection import average_precision, coco
+from benchmark.detection import average_precision
 from benchmark.detection.settings import DetectionSettings
 from benchmark.engine.cells import Cell
 from benchmark.engine.experiment import MethodSettings
 from benchmark.engine.run_record import Part
+from benchmark.engine.stage import why_outdated
+from benchmark.engine.stages.detect import Detect, read_detections
+from benchmark.engine.stages.train_detector import SHARED, detector_cell
 from benchmark.tables import detection_table as table
-from benchmark.tables import metric_rows as rows
-from metrics.errors import InputError
-from metrics.files import digest_all
-
-TRUTH, FOUND = "ground_truth.json", "detections.json"
-SHARED = "infrared+visible"  # what the detector of the protocol "paper" learns from
-DETECTOR = "detector"
-
-
-def detector_cell(out: Path, dataset: str, method: str = SHARED) -> Cell:
-    """Return the cell of the detector that all methods share, or of a method's own."""
-    return Cell(out, dataset, method, DETECTOR)
+from benchmark.tables.metric_rows import notes, unfused
 
 
 def block(
@@ -36,55 +27,27 @@ def block(
         out: The run's folder.
     """
     methods = list(methods)
-    found = [_row(part, label, method, settings, out) for label, method in methods]
+    rows = [_row(part, label, method, settings, out) for label, method in methods]
     about = _about(part, [label for label, _ in methods], settings, out)
-    return table.DatasetPrecision(part.title, len(part.pairs), part.fingerprint, part.classes, about, part.split, found)
-
-
-def items(pairs: Iterable[Pair], images: Path) -> dict[str, str]:
-    """Return the fingerprint of what each image's detections are made from: the fused image, the pair, its boxes.
-
-    Args:
-        pairs: The pairs.
-        images: The folder with a fused image NAME.png for each.
-    """
-    return {pair.name: digest_all([images / f"{pair.name}.png"]) + fingerprint([pair]) for pair in pairs}
+    return table.DatasetPrecision(part.title, len(part.pairs), part.fingerprint, part.classes, about, part.split, rows)
 
 
 def _row(
     part: Part, label: str, method: MethodSettings, settings: DetectionSettings, out: Path
 ) -> table.MethodPrecision:
-    row = table.MethodPrecision(label, None, ranked=method.name not in rows.SOURCES)
-    cell = Cell(out, part.title, label, "detect")
-    manifest = cell.manifest()
-    reason = rows.unfused(part, label, out)
+    row = table.MethodPrecision(label, None, ranked=not method.is_source)
+    cell = Cell(out, part.title, label, Detect.name)
+    detector = detector_cell(out, part.title, SHARED if settings.protocol == "paper" else label)
+    images = Cell(out, part.title, label, "fuse").folder
+    stage = Detect(part, images, detector, settings, grey=method.is_infrared)
+    reason = unfused(part, label, out) or why_outdated(stage, cell)
     if reason:
         row.status = reason
-    elif manifest is None:
-        row.status = "not detected"
-    elif manifest.status != "done":
-        row.status = manifest.reason or "not finished"
-    elif manifest.recipe.get("protocol") != settings.protocol or manifest.recipe.get("detector") != settings.detector:
-        row.status = "detected by another protocol or detector; run detect again"
-    else:
-        try:
-            cell.require_unchanged()
-            now = items(part.pairs, Cell(out, part.title, label, "fuse").folder)
-            truth = coco.read_ground_truth(cell.folder / TRUTH)
-            found = coco.read_results(cell.folder / FOUND, truth)
-        except InputError as error:
-            row.status = str(error)
-            return row
-        if coco.image_ids(truth).keys() != {pair.name for pair in part.pairs}:
-            row.status = "detected on other images; run detect again"
-        elif not now.items() <= manifest.items.items():
-            row.status = "detected in other images, or with other boxes, than are here now; run detect again"
-        else:
-            row.precision, row.interval = (
-                average_precision.evaluate(truth, found),
-                average_precision.interval(truth, found),
-            )
-            row.notes = rows.notes(part, label, out)
+        return row
+    truth, detections = read_detections(cell)
+    row.precision = average_precision.evaluate(truth, detections)
+    row.interval = average_precision.interval(truth, detections)
+    row.notes = notes(part, label, out)
     return row
 
 

@@ -1,17 +1,15 @@
-"""Rows of the tables, read from finished cells: what a cell lacks, the row says."""
+"""Rows of Tables 1 and 2, read from finished cells: what a cell lacks, the row says."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.engine import stages
 from benchmark.engine.cells import Cell
 from benchmark.engine.experiment import MethodSettings, ScoreSettings
 from benchmark.engine.run_record import Part
+from benchmark.engine.stage import why_outdated
+from benchmark.engine.stages.score import Score, count_undefined, read_scores
 from benchmark.tables import metric_table as tables
 from benchmark.tables.origins import OTHER_WEIGHTS
-from metrics.errors import InputError
-
-SOURCES = ("infrared", "visible")
 
 
 def block(
@@ -25,37 +23,21 @@ def block(
         score: How they should have been scored.
         out: The run's folder.
     """
-    found = tables.DatasetScores(part.title, len(part.pairs), part.fingerprint, part.split)
-    recipe, names = stages.score_recipe(score), {pair.name for pair in part.pairs}
-    for label, method in methods:
-        cell = Cell(out, part.title, label, "score")
-        row = tables.MethodScores(label, None, ranked=method.name not in SOURCES)
-        manifest = cell.manifest()
-        reason = unfused(part, label, out)
-        if reason:
-            row.status = reason
-        elif manifest is None:
-            row.status = "not scored"
-        elif manifest.status != "done":
-            row.status = manifest.reason or "not finished"
-        elif manifest.recipe != recipe:
-            row.status = "scored by another convention, size, selection of metrics or version; run score again"
-        elif not names <= set(manifest.items):
-            row.status = "scored on fewer images; run score again"
-        else:
-            try:
-                now = stages.score_items(part.pairs, Cell(out, part.title, label, "fuse").folder)
-                scores = stages.read_scores(cell, part.pairs, score.ids)
-            except InputError as error:
-                row.status = str(error)
-                found.rows.append(row)
-                continue
-            if now.items() <= manifest.items.items():
-                row.scores, row.notes = scores, [*manifest.notes, *notes(part, label, out)]
-            else:
-                row.status = "scored on other images than are here now; run score again"
-        found.rows.append(row)
-    return found
+    rows = [_row(part, label, method, score, out) for label, method in methods]
+    return tables.DatasetScores(part.title, len(part.pairs), part.fingerprint, part.split, rows)
+
+
+def _row(part: Part, label: str, method: MethodSettings, score: ScoreSettings, out: Path) -> tables.MethodScores:
+    row = tables.MethodScores(label, None, ranked=not method.is_source)
+    cell = Cell(out, part.title, label, Score.name)
+    stage = Score(part.pairs, Cell(out, part.title, label, "fuse").folder, score)
+    reason = unfused(part, label, out) or why_outdated(stage, cell)
+    if reason:
+        row.status = reason
+        return row
+    row.scores = read_scores(cell, part.pairs, score.ids)
+    row.notes = [*count_undefined(row.scores), *notes(part, label, out)]
+    return row
 
 
 def unfused(part: Part, label: str, out: Path) -> str | None:
@@ -65,14 +47,14 @@ def unfused(part: Part, label: str, out: Path) -> str | None:
 
 
 def notes(part: Part, label: str, out: Path) -> list[str]:
-    """Return what is to be said of a method's weights."""
-    said = []
+    """Return what a reader should know of a method's weights."""
+    lines = []
     train, fuse = (Cell(out, part.title, label, stage).manifest() for stage in ("train", "fuse"))
     if train and train.status == "done":
-        said += train.notes
+        lines += train.notes
     settings = fuse.recipe.get("settings", {}) if fuse else {}
     if not isinstance(settings, dict):
-        said.append("its manifest does not say by which settings it was fused; run fuse again")
+        lines.append("its manifest does not say by which settings it was fused; run fuse again")
     elif settings.get("official weights") is False:
-        said.append(OTHER_WEIGHTS)
-    return said
+        lines.append(OTHER_WEIGHTS)
+    return lines

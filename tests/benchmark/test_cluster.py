@@ -15,7 +15,8 @@ import pytest
 from rich.console import Console
 
 from benchmark.engine import experiment
-from benchmark.engine.runner import Options, run
+from benchmark.engine.runner import Options
+from benchmark.studies.experiment_run import run
 from benchmark.synthetic import layouts as synthetic
 from metrics.errors import InputError
 
@@ -118,7 +119,7 @@ def test_a_cluster_that_cannot_do_it_says_so(
     assert "several workers died at the same image; give them more memory" in outcome.reasons[0]
     with distributed.Client(address) as client:
         client.wait_for_workers(2, timeout=60)  # those that were started in place of the dead
-    monkeypatch.setattr("benchmark.engine.cluster._PATIENCE", 0.5)
+    monkeypatch.setattr("metrics.workers._PATIENCE", 0.5)
 
     def kill() -> None:
         deadline = time.monotonic() + 60
@@ -138,7 +139,7 @@ def test_a_cluster_that_cannot_do_it_says_so(
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmark.engine.cluster._WAIT", 1)
+    monkeypatch.setattr("metrics.workers._WAIT", 1)
     wanted = experiment.read("demo")
     with pytest.raises(InputError, match="no Dask scheduler answers there"):
         run(wanted, Options(out=tmp_path, cluster="tcp://127.0.0.1:9"), console=Console(file=io.StringIO()))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import methods
 import metrics
 from benchmark import datasets
 from benchmark.engine import experiment
@@ -62,10 +63,26 @@ def test_unknown_experiments_list_the_known() -> None:
         ("Ours=folder:out", MethodSettings("folder", weights="out", label="Ours")),
         ("a/b.py:Net", MethodSettings("a/b.py:Net")),
         ("Net 2=a/b.py:Net", MethodSettings("a/b.py:Net", label="Net 2")),
+        ("ifcnn:path/to/mine", MethodSettings("ifcnn", weights="path/to/mine")),
+        ("Mine=ifcnn:mine.pth", MethodSettings("ifcnn", weights="mine.pth", label="Mine")),
+        ("ifcnn:pyproject.toml", MethodSettings("ifcnn", weights="pyproject.toml")),  # a file that is there
+        ("densefuse:tf-l1:mine.model", MethodSettings("densefuse", variant="tf-l1", weights="mine.model")),
+        ("moefusion:mine", MethodSettings("moefusion", weights="mine")),
+        ("average:x", MethodSettings("average", variant="x")),  # refused: it has no variants
     ],
 )
 def test_methods_on_the_command_line(text: str, settings: MethodSettings) -> None:
     assert experiment.method(text) == settings
+
+
+def test_a_method_says_itself_what_it_is() -> None:
+    names = methods.names()
+    kinds = {name: experiment.method(name) for name in names}
+    assert {name for name in names if kinds[name].is_source} == {"infrared", "visible"}
+    assert {name for name in names if kinds[name].is_infrared} == {"infrared"}
+    assert {name for name in names if kinds[name].trained} == {"moefusion"}
+    assert not experiment.method("moefusion:mine.safetensors").trained
+    assert not MethodSettings("gone.py:Net").trained
 
 
 @pytest.mark.parametrize(("size", "pixels"), [("native", None), ("640x480", (640, 480))])

@@ -11,7 +11,9 @@ from rich.console import Console
 
 import moefusion
 from benchmark.engine import experiment
-from benchmark.engine.runner import Options, experts, run
+from benchmark.engine.runner import Options
+from benchmark.studies.experiment_run import run
+from benchmark.studies.experts import experts
 from benchmark.synthetic import layouts as synthetic
 from metrics.errors import InputError
 from run_benchmark import main

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmark.engine import parts, plan
+from benchmark.engine import plan
 from benchmark.engine.experiment import DatasetSettings, Experiment, ScoreSettings, method
-from benchmark.engine.runner import Options, run
+from benchmark.engine.loading import load_part
+from benchmark.engine.runner import Options
+from benchmark.studies.experiment_run import run
 from benchmark.synthetic import layouts as synthetic
+from metrics.workers import Workers
 
 # Both sleep as long as anything else takes together on these small scenes; the second has a network's device.
 OWN = """
@@ -42,9 +45,9 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("name", "workers", "divided"), [("Slow", 1, 1), ("Slow", 4, 4), ("Network", 4, 1)])
 def test_workers_divide_the_work_that_they_share(root: Path, name: str, workers: int, divided: int) -> None:
-    part = parts.load(DatasetSettings("m3fd"), root, root / "out" / "data").part
+    part = load_part(DatasetSettings("m3fd"), root, root / "out" / "data").part
     settings, score = method(f"{root / 'own.py'}:{name}"), ScoreSettings()
-    cost = plan.cost(part, 1000, name, settings, score, workers=workers)
+    cost = plan.cost(part, 1000, name, settings, score, workers=Workers(workers))
     assert cost
     assert cost.pairs == 1000
     assert cost.fuse == pytest.approx(400 / divided, rel=0.2)
@@ -80,6 +83,6 @@ def shown_by(wanted: Experiment, root: Path) -> str:
 )
 def test_durations(seconds: float, said: str) -> None:
     cost = plan.Cost("M3FD", "Slow", 12345, seconds, 0, 2e9)
-    assert plan.text([cost], 3) == (
+    assert plan.text([cost], Workers(3)) == (
         f"plan: 12,345 images, about {said} on 3 processes (fuse {said}, of it Slow {said}; score 0 s) and 2.0 GB"
     )

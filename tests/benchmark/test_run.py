@@ -4,6 +4,7 @@ import io
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmark.engine import stages
+import metrics
 from benchmark.engine.cells import Cell
 from benchmark.engine.experiment import DatasetSettings, Experiment, MethodSettings, ScoreSettings, method
-from benchmark.engine.runner import Options, Outcome, run
+from benchmark.engine.runner import Options, Outcome
+from benchmark.engine.stages.score import SCORES
+from benchmark.studies.experiment_run import run
 from benchmark.synthetic import layouts as synthetic
 from metrics import images
 
@@ -136,12 +139,12 @@ def test_a_method_that_breaks_later_does_not_keep_its_old_numbers(scenes: Path, 
 def test_a_changed_image_is_fused_and_scored_again(data: Path, tmp_path: Path) -> None:
     go(experiment("average"), options(tmp_path, data))
     cell = Cell(tmp_path / "out", "M3FD", "Average", "score")
-    before = pd.read_csv(cell.folder / stages.SCORES).set_index("image")
+    before = pd.read_csv(cell.folder / SCORES).set_index("image")
     changed = sorted(path.stem for path in (tmp_path / "out/cells/M3FD/Average/fuse").glob("*.png"))[1]
     path = data / "M3FD" / "Ir" / f"{changed}.png"
     images.write(path, 255 - images.read(path))
     go(experiment("average"), options(tmp_path, data))
-    after = pd.read_csv(cell.folder / stages.SCORES).set_index("image")
+    after = pd.read_csv(cell.folder / SCORES).set_index("image")
     differs = (before != after).any(axis=1)
     assert differs[differs].index.tolist() == [int(changed) if before.index.dtype.kind == "i" else changed]
 
@@ -170,13 +173,60 @@ def test_another_size_scores_again_but_does_not_fuse_again(scenes: Path, tmp_pat
     assert rows(half).loc["Average", "AG"] > ag  # the same edges on fewer pixels
 
 
+def test_one_more_metric_is_scored_alone(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go(experiment("average"), options(tmp_path, scenes))
+    before = pd.read_csv(tmp_path / "out/cells/M3FD/Average/score" / SCORES).set_index("image")
+    asked, evaluate = [], metrics.evaluate_triples
+
+    def watched(triples: object, **given: object) -> object:
+        asked.append((len(triples), given["metrics"]))  # type: ignore[arg-type]
+        return evaluate(triples, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(metrics, "evaluate_triples", watched)
+    more = replace(experiment("average"), score=ScoreSettings(size="native", metrics="paper,SSIM,MSE"))
+    outcome, shown = go(more, options(tmp_path, scenes))
+    assert asked == [(4, ("SSIM", "MSE"))]
+    assert "Average · fuse: kept" in shown
+    assert rows(outcome).loc["Average", ["EN", "SSIM", "MSE"]].notna().all()
+    after = pd.read_csv(tmp_path / "out/cells/M3FD/Average/score" / SCORES).set_index("image")
+    pd.testing.assert_frame_equal(after[before.columns], before)
+
+    asked.clear()
+    paper, _ = go(experiment("average"), options(tmp_path, scenes))
+    everything, _ = go(more, options(tmp_path, scenes))
+    assert asked == []
+    assert rows(paper).loc["Average", "status"] == rows(everything).loc["Average", "status"] == "done"
+
+
+def test_a_metric_whose_code_changed_is_scored_again_alone(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(experiment("average"), options(tmp_path, scenes))
+    table = tmp_path / "out/cells/M3FD/Average/score" / SCORES
+    before = pd.read_csv(table).set_index("image")
+    rule = metrics.METRICS["SF"].rules["tang2022"]
+    changed = replace(rule, options={"divisor": 51})
+    monkeypatch.setitem(metrics.METRICS["SF"].rules, "tang2022", changed)  # type: ignore[arg-type]
+    outcome, _ = go(experiment("average"), options(tmp_path, scenes), "table")
+    assert rows(outcome).loc["Average", "status"] == "SF: scored by another version of the code; run score again"
+    assert go(experiment("average"), options(tmp_path, scenes))[0].status == 0
+    after = pd.read_csv(table).set_index("image")
+    assert np.allclose(after["SF"], before["SF"] * 5)
+    others = [name for name in before.columns if name != "SF"]
+    pd.testing.assert_frame_equal(after[others], before[others])
+
+    reworded = replace(changed, scale="levels 0-5")
+    monkeypatch.setitem(metrics.METRICS["SF"].rules, "tang2022", reworded)  # type: ignore[arg-type]
+    assert "score: kept" in go(experiment("average"), options(tmp_path, scenes))[1]
+
+
 def test_images_fused_elsewhere(scenes: Path, tmp_path: Path) -> None:
     go(experiment("average"), options(tmp_path, scenes))
     shutil.copytree(tmp_path / "out/cells/M3FD/Average/fuse", tmp_path / "elsewhere/m3fd")
     wanted = experiment("average", f"Theirs=folder:{tmp_path}/elsewhere/{{dataset}}")
     found = rows(go(wanted, options(tmp_path, scenes))[0])
-    metrics = ["EN", "SF", "SD", "MI", "VIF", "AG", "SCD", "Q_abf"]
-    pd.testing.assert_series_equal(found.loc["Theirs", metrics], found.loc["Average", metrics], check_names=False)
+    ids = list(metrics.PAPER)
+    pd.testing.assert_series_equal(found.loc["Theirs", ids], found.loc["Average", ids], check_names=False)
 
 
 def damage_truncate(folder: Path) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.engine.cells import MANIFEST, Cell, slug
+from benchmark.engine.stage import bring_up_to_date, why_outdated
+from tests.plain_stage import PlainStage, holds
 
 RECIPE = {"method": "average", "code": "1"}
 
@@ -19,8 +21,8 @@ def started(cell: Cell, items: dict[str, str], recipe: dict[str, str] = RECIPE, 
     """Open a cell; return what it discarded."""
     gone: list[str] = []
 
-    def discard(names: list[str]) -> None:
-        gone.extend(names)
+    def discard(names: list[str], layers: list[str]) -> None:
+        gone.extend(names + layers)
         assert items.items() - cell.manifest().items.items(), "discarding comes before the new manifest"  # type: ignore[union-attr]
 
     cell.open(recipe, items, discard=discard, redo=redo)
@@ -28,14 +30,14 @@ def started(cell: Cell, items: dict[str, str], recipe: dict[str, str] = RECIPE, 
 
 
 def test_a_done_cell_holds_for_its_items_and_fewer(cell: Cell) -> None:
-    assert not cell.holds(RECIPE, {})
+    assert not holds(cell, RECIPE, {})
     started(cell, {"a": "1", "b": "2"})
-    assert not cell.holds(RECIPE, {"a": "1"}), "a running cell is not done"
+    assert not holds(cell, RECIPE, {"a": "1"}), "a running cell is not done"
     cell.close()
-    assert cell.holds(RECIPE, {"a": "1"})
-    assert not cell.holds(RECIPE, {"a": "1", "c": "3"})
-    assert not cell.holds(RECIPE, {"a": "other"})
-    assert not cell.holds(RECIPE | {"code": "2"}, {"a": "1"})
+    assert holds(cell, RECIPE, {"a": "1"})
+    assert not holds(cell, RECIPE, {"a": "1", "c": "3"})
+    assert not holds(cell, RECIPE, {"a": "other"})
+    assert not holds(cell, RECIPE | {"code": "2"}, {"a": "1"})
 
 
 def test_a_changed_input_drops_that_item_alone(cell: Cell) -> None:
@@ -51,7 +53,39 @@ def test_items_of_a_larger_run_are_kept(cell: Cell) -> None:
     cell.close()
     started(cell, {"a": "1"})
     cell.close()
-    assert cell.holds(RECIPE, {"a": "1", "b": "2"})
+    assert holds(cell, RECIPE, {"a": "1", "b": "2"})
+
+
+def test_one_more_layer_costs_no_item_and_a_changed_one_is_discarded(cell: Cell) -> None:
+    items = {"a": "1"}
+    assert bring_up_to_date(PlainStage(RECIPE, items, {"EN": "1"}), cell)
+    assert holds(cell, RECIPE, items, {"EN": "1"})
+    more = PlainStage(RECIPE, items, {"EN": "1", "SSIM": "1"})
+    assert why_outdated(more, cell) == "not fused by SSIM; run fuse again"
+    assert not bring_up_to_date(more, cell), "no item is missing"
+    assert more.discarded == []
+    assert holds(cell, RECIPE, items, {"EN": "1"}), "what it had it keeps"
+    changed = PlainStage(RECIPE, items, {"EN": "2"})
+    assert why_outdated(changed, cell) == "EN: fused by another version of the code; run fuse again"
+    bring_up_to_date(changed, cell)
+    assert changed.discarded == ["EN"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "items", "said"),
+    [
+        (RECIPE | {"method": "maximum"}, {"a": "1"}, "fused with method 'average', but this run has 'maximum'"),
+        (RECIPE | {"code": "2"}, {"a": "1"}, "fused by another version of the code"),
+        (RECIPE, {"a": "1", "b": "2"}, "fused on fewer images"),
+        (RECIPE, {"a": "2"}, "fused on other images than are here now"),
+    ],
+)
+def test_why_a_cell_does_not_hold(cell: Cell, recipe: dict[str, str], items: dict[str, str], said: str) -> None:
+    assert why_outdated(PlainStage(RECIPE, {"a": "1"}), cell) == "not fused"
+    bring_up_to_date(PlainStage(RECIPE, {"a": "1"}), cell)
+    assert why_outdated(PlainStage(recipe, items), cell) == f"{said}; run fuse again"
+    bring_up_to_date(PlainStage(recipe, items), cell)
+    assert why_outdated(PlainStage(recipe, items), cell) is None
 
 
 @pytest.mark.parametrize("why", ["recipe", "redo", "damaged manifest"])

@@ -8,8 +8,10 @@ from rich.console import Console
 
 import metrics
 from benchmark.engine import experiment
-from benchmark.engine.runner import Options, Outcome, run, sweep
-from benchmark.studies import settings as studies
+from benchmark.engine.runner import Options, Outcome
+from benchmark.studies import sweeps
+from benchmark.studies.experiment_run import run
+from benchmark.studies.sweeps import sweep
 from benchmark.synthetic import layouts as synthetic
 from metrics.errors import InputError
 from moefusion import FusionConfig
@@ -93,11 +95,13 @@ def test_other_training_settings_do_not_take_a_trained_models_place(options: Opt
 def test_the_points_of_the_sweeps() -> None:
     """Spec of the paper's Figures 7 and 8."""
     base = FusionConfig.paper().to_dict()
-    points = studies.sweep("experts", base)
+    points = sweeps.settings_of("experts", base)
     assert [point.name for point in points] == ["E2K2", "E4K2", "E6K2", "E8K2", "E4K1", "E4K3", "E4K4"]
     for point in points:
         config = FusionConfig.from_dict(base | point.method.fusion)
         assert f"E{config.experts}K{config.top_k}" == point.name
-    assert [point.method.fusion for point in studies.sweep("alpha", base)][2] == {}, "alpha 10 is the paper's model"
+    assert [point.method.fusion for point in sweeps.settings_of("alpha", base)][2] == {}, (
+        "alpha 10 is the paper's model"
+    )
     with pytest.raises(InputError, match="unknown sweep 'gates'; known: experts, alpha"):
-        studies.sweep("gates", base)
+        sweeps.settings_of("gates", base)

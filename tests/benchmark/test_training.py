@@ -13,8 +13,7 @@ import methods
 from benchmark import datasets
 from benchmark.detection.samples import Samples, visible_examples
 from benchmark.engine import experiment
-from benchmark.engine.cells import Cell
-from benchmark.engine.training import PairSamples
+from benchmark.engine.stages.train import PairSamples, Train
 from benchmark.synthetic import layouts as synthetic
 from metrics import images
 from metrics.errors import InputError
@@ -124,11 +123,12 @@ def test_fusing_needs_a_checkpoint(tmp_path: Path) -> None:
         methods.create("moefusion", weights=tmp_path / "bad.safetensors")
 
 
-def test_a_data_set_without_boxes_cannot_train_it(tmp_path: Path) -> None:
-    from benchmark.engine import training
-
+def test_a_data_set_without_boxes_cannot_train_it(folder: Path) -> None:
+    pairs = datasets.load("m3fd", folder / "data/M3FD").train
     with pytest.raises(InputError, match="the training part is empty"):
-        training.train((), ("car",), experiment.TrainSettings(), {}, Cell(tmp_path, "A", "MoE-Fusion", "train"))
+        Train((), ("car",), experiment.TrainSettings(), {})
+    with pytest.raises(InputError, match="the data set has no boxes"):
+        Train(pairs, (), experiment.TrainSettings(), {})
 
 
 def test_a_damaged_image_is_one_line_from_a_loading_worker_too(

@@ -13,7 +13,11 @@ METHODS = ("infrared", "average", "maximum", "laplacian")
 def command(data: Path, out: Path, *verb: str, methods: tuple[str, ...] = METHODS, workers: int = 1) -> list[str]:
     """Return a command line; `verb` is "run", "fuse" and so on, with further options."""
     name, *more = verb or ("run",)
-    given = ["--data-root", str(data), "--out", str(out), "--workers", str(workers), "--size", "native"]
+    given = ["--data-root", str(data), "--out", str(out)]
+    if name != "table":
+        given += ["--workers", str(workers)]
+    if name != "fuse":
+        given += ["--size", "native"]
     return [sys.executable, str(SCRIPT), name, "m3fd", *given, "--methods", *methods, *more]
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,34 @@ import pytest
 
 import metrics
 from benchmark import datasets
-from benchmark.engine import stages
+from benchmark.datasets.base import Pair
 from benchmark.engine.cells import Cell
 from benchmark.engine.experiment import MethodSettings, ScoreSettings
+from benchmark.engine.stage import Progress, bring_up_to_date
+from benchmark.engine.stages.fuse import Fuse, _fuse_in_worker
+from benchmark.engine.stages.score import Score, read_scores
 from metrics import images
 from metrics.errors import InputError
+from metrics.workers import Workers
 from tests.faults.runs import command, finish, left_behind, one_error, results, start
 
 NOBODY = 65534
+AVERAGE = MethodSettings("average")
+
+
+def fuse_pairs(
+    pairs: Sequence[Pair],
+    cell: Cell,
+    settings: MethodSettings = AVERAGE,
+    progress: Progress = lambda done, of: None,
+) -> None:
+    bring_up_to_date(Fuse("m3fd", pairs, settings, workers=Workers(1)), cell, progress=progress)
+
+
+def score_pairs(pairs: Sequence[Pair], fuse: Cell, cell: Cell) -> None:
+    bring_up_to_date(Score(pairs, fuse.folder, ScoreSettings(), workers=Workers(1)), cell)
+
+
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounting, or becoming another user, needs root")
 
 
@@ -181,10 +201,10 @@ def test_a_source_that_changes_under_a_stage(stage: str, scenes: Path, tmp_path:
     fuse, score = (Cell(tmp_path / "out", "M3FD", "Average", name) for name in ("fuse", "score"))
 
     def fused() -> None:
-        stages.fuse("m3fd", pairs, MethodSettings("average"), fuse, workers=1)
+        fuse_pairs(pairs, fuse)
 
     def scored() -> None:
-        stages.score(pairs, fuse.folder, ScoreSettings(), score, workers=1)
+        score_pairs(pairs, fuse, score)
 
     if stage == "score":
         fused()
@@ -198,11 +218,11 @@ def test_a_source_that_changes_under_a_stage(stage: str, scenes: Path, tmp_path:
     assert {pair.name: pair.fingerprint for pair in pairs} == old
     fused()
     scored()
-    expected = stages.read_scores(score, pairs)
+    expected = read_scores(score, pairs)
     fuse, score = (Cell(tmp_path / "fresh", "M3FD", "Average", name) for name in ("fuse", "score"))
     fused()
     scored()
-    pd.testing.assert_frame_equal(expected, stages.read_scores(score, pairs))
+    pd.testing.assert_frame_equal(expected, read_scores(score, pairs))
 
 
 def test_a_fused_image_that_changes_while_it_is_scored(
@@ -210,7 +230,7 @@ def test_a_fused_image_that_changes_while_it_is_scored(
 ) -> None:
     pairs = datasets.load("m3fd", scenes / "M3FD").test
     fuse, score = (Cell(tmp_path / "out", "M3FD", "Average", name) for name in ("fuse", "score"))
-    stages.fuse("m3fd", pairs, MethodSettings("average"), fuse, workers=1)
+    fuse_pairs(pairs, fuse)
     path = fuse.folder / f"{pairs[2].name}.png"
     before, evaluate = path.read_bytes(), metrics.evaluate_triples
 
@@ -220,14 +240,14 @@ def test_a_fused_image_that_changes_while_it_is_scored(
 
     monkeypatch.setattr("metrics.evaluate_triples", meddling)
     with pytest.raises(InputError, match=f"{path.name} changed while the run was at work"):
-        stages.score(pairs, fuse.folder, ScoreSettings(), score, workers=1)
+        score_pairs(pairs, fuse, score)
     monkeypatch.undo()
     path.write_bytes(before)
-    stages.score(pairs, fuse.folder, ScoreSettings(), score, workers=1)
-    found = stages.read_scores(score, pairs)
+    score_pairs(pairs, fuse, score)
+    found = read_scores(score, pairs)
     expected = Cell(tmp_path / "fresh", "M3FD", "Average", "score")
-    stages.score(pairs, fuse.folder, ScoreSettings(), expected, workers=1)
-    pd.testing.assert_frame_equal(found, stages.read_scores(expected, pairs))
+    score_pairs(pairs, fuse, expected)
+    pd.testing.assert_frame_equal(found, read_scores(expected, pairs))
 
 
 def test_a_folder_s_image_that_changes_while_it_is_taken_over(scenes: Path, tmp_path: Path) -> None:
@@ -244,15 +264,15 @@ def test_a_folder_s_image_that_changes_while_it_is_taken_over(scenes: Path, tmp_
             images.write(path, 255 - images.read(path))
 
     with pytest.raises(InputError, match=f"{path.name} changed while the run was at work"):
-        stages.fuse("m3fd", pairs, settings, cell, workers=1, progress=meddling)
+        fuse_pairs(pairs, cell, settings, progress=meddling)
     assert not (cell.folder / path.name).exists()
-    stages.fuse("m3fd", pairs, settings, cell, workers=1)
+    fuse_pairs(pairs, cell, settings)
     assert (images.read(cell.folder / path.name) == images.read(path)).all()
 
 
 def test_a_worker_whose_code_is_another_refuses(scenes: Path, tmp_path: Path) -> None:
     pair = datasets.load("m3fd", scenes / "M3FD").test[0]
-    said = stages._fuse_in_worker(MethodSettings("average"), "cpu", {"code": "old"}, "m3fd", pair, tmp_path / "a.png")
+    _, said = _fuse_in_worker(MethodSettings("average"), "cpu", {"code": "old"}, "m3fd", pair, tmp_path / "a.png")
     assert isinstance(said, InputError)
     assert "the code of average changed while the run was at work" in str(said)
     assert not (tmp_path / "a.png").exists()

@@ -13,12 +13,14 @@ import pytest
 
 import metrics
 from benchmark.datasets.base import Pair
-from benchmark.engine import stages
 from benchmark.engine.cells import Cell
 from benchmark.engine.experiment import ScoreSettings
+from benchmark.engine.stage import bring_up_to_date
+from benchmark.engine.stages.score import Score, read_scores
 from benchmark.tables import metric_table as tables
 from metrics import images
 from metrics.errors import InputError, plain
+from metrics.workers import Workers
 from tests.faults.runs import command, one_error, results
 
 FILES = (
@@ -136,5 +138,5 @@ def test_scores_of_odd_names_come_back(tmp_path: Path) -> None:
     for name in FILES:
         images.write(fused / f"{name}.png", noise)
         pairs.append(Pair(name, fused / f"{name}.png", fused / f"{name}.png"))
-    stages.score(pairs, fused, ScoreSettings(), cell, workers=1)
-    assert stages.read_scores(cell, pairs).index.tolist() == sorted(FILES)
+    bring_up_to_date(Score(pairs, fused, ScoreSettings(), workers=Workers(1)), cell)
+    assert read_scores(cell, pairs).index.tolist() == sorted(FILES)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmark import datasets
-from benchmark.engine import parts
+from benchmark.engine import loading
 from benchmark.engine.experiment import DatasetSettings
 from benchmark.synthetic import layouts as synthetic
 from metrics.errors import InputError
@@ -18,9 +18,9 @@ SMALL = {"train": 1, "test": 1, "size": [96, 96]}
 DEEP = "[" * 200_000  # what a recursive parser cannot take
 
 
-def load(tmp_path: Path, options: dict[str, Any], name: str = "synthetic", root: str = "") -> parts.Loaded:
+def load(tmp_path: Path, options: dict[str, Any], name: str = "synthetic", root: str = "") -> loading.LoadedPart:
     wanted = DatasetSettings(name, root, options=options)
-    return parts.load(wanted, tmp_path / "data", tmp_path / "out" / "data")
+    return loading.load_part(wanted, tmp_path / "data", tmp_path / "out" / "data")
 
 
 def drawn(folder: Path) -> dict[str, bytes]:

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 import metrics
 from benchmark.datasets.base import Pair
-from benchmark.engine import experiment, stages
+from benchmark.engine import experiment
 from benchmark.engine.cells import MANIFEST, Cell
+from benchmark.engine.stages.score import SCORES, read_scores
 from metrics.errors import InputError
 from tests.faults.cases import answer, damaged, fuzz
+from tests.plain_stage import holds
 
 TOML = b"""title = "T\xc3\xa9st"
 methods = ["average", "densefuse:tf-l1", {name = "folder", weights = "x", label = "Theirs"}]
@@ -90,7 +92,7 @@ RECIPE = {"method": "average", "settings": {"variant": None}, "code": "c"}
 
 def finished(folder: Path) -> Cell:
     cell = Cell(folder, "M3FD", 'A "b" <i> \\ $x$', "score")
-    cell.open(RECIPE, ITEMS, discard=lambda names: None)
+    cell.open(RECIPE, ITEMS, discard=lambda names, layers: None)
     cell.close(notes=["n\u00f6te, 'quoted'"])
     return cell
 
@@ -107,12 +109,12 @@ def test_damaged_manifests(data: st.DataObject, tmp_path_factory: pytest.TempPat
     whole = stored.model_copy(update=timeless).model_dump_json(indent=1).encode()  # the cases are the same in every run
     (cell.folder / MANIFEST).write_bytes(data.draw(damaged(whole, head=len(whole))))
     answer(cell.manifest)
-    answer(lambda: cell.holds(RECIPE, ITEMS))
+    answer(lambda: holds(cell, RECIPE, ITEMS))
     started: list[str] = []
     cell.open(RECIPE, ITEMS, discard=started.extend)
     assert set(started) <= set(ITEMS), "only names of the run's own pairs may become paths"
     cell.close()
-    assert cell.holds(RECIPE, ITEMS)
+    assert holds(cell, RECIPE, ITEMS)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_manifests_that_are_none(content: bytes, tmp_path: Path) -> None:
     cell = finished(tmp_path)
     (cell.folder / MANIFEST).write_bytes(content)
     assert answer(cell.manifest) is None
-    assert not cell.holds(RECIPE, ITEMS)
+    assert not holds(cell, RECIPE, ITEMS)
 
 
 def test_a_manifest_s_names_are_never_paths(tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_a_manifest_s_names_are_never_paths(tmp_path: Path) -> None:
     stored = json.loads((cell.folder / MANIFEST).read_text())
     stored["items"] = {"../../../../../victim": "old", str(victim.with_suffix("")): "old"}
     (cell.folder / MANIFEST).write_text(json.dumps(stored))
-    cell.open(RECIPE, ITEMS, discard=lambda names: [(cell.folder / f"{name}.png").unlink() for name in names])
+    cell.open(RECIPE, ITEMS, discard=lambda names, layers: [(cell.folder / f"{name}.png").unlink() for name in names])
     assert victim.exists()
 
 
@@ -163,12 +165,12 @@ def scored(folder: Path) -> Cell:
     cell = Cell(folder, "M3FD", "Average", "score")
     cell.folder.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame([ROWS[name] for name in sorted(ROWS)], index=sorted(ROWS), columns=list(metrics.PAPER))
-    (cell.folder / stages.SCORES).write_bytes(frame.to_csv(index_label="image").encode())
+    (cell.folder / SCORES).write_bytes(frame.to_csv(index_label="image").encode())
     return cell
 
 
 def test_scores_come_back_with_their_names(tmp_path: Path) -> None:
-    found = stages.read_scores(scored(tmp_path), PAIRS)
+    found = read_scores(scored(tmp_path), PAIRS)
     assert found.to_dict("index") == ROWS
 
 
@@ -177,18 +179,19 @@ def test_scores_come_back_with_their_names(tmp_path: Path) -> None:
 def test_damaged_scores(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A row that is cut short must not come back as numbers that are undefined."""
     cell = scored(tmp_path_factory.getbasetemp())
-    path = cell.folder / stages.SCORES
+    path = cell.folder / SCORES
     path.write_bytes(data.draw(damaged(path.read_bytes(), head=400)))
-    found = answer(lambda: stages.read_scores(cell, PAIRS))
+    found = answer(lambda: read_scores(cell, PAIRS))
     if found is not None:
-        assert list(found.columns) == list(metrics.PAPER)
+        assert list(found.columns) == [name for name in metrics.PAPER if name in found]
+        assert not set(found.columns) - set(metrics.PAPER)
         assert not found.isin([float("inf"), -float("inf")]).any(axis=None)
 
 
 @pytest.mark.parametrize("spoil", ["cut", "short row", "no header", "word", "not text", "twice"])
 def test_spoiled_scores_are_refused(spoil: str, tmp_path: Path) -> None:
     cell = scored(tmp_path)
-    path = cell.folder / stages.SCORES
+    path = cell.folder / SCORES
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(
         {
@@ -201,4 +204,4 @@ def test_spoiled_scores_are_refused(spoil: str, tmp_path: Path) -> None:
         }[spoil]
     )
     with pytest.raises(InputError, match=r"scores\.csv"):
-        stages.read_scores(cell, PAIRS)
+        read_scores(cell, PAIRS)

@@ -19,6 +19,7 @@ from benchmark.detection.settings import DetectionSettings
 from benchmark.engine import run_record as record
 from benchmark.engine.cells import MANIFEST, Cell
 from benchmark.engine.experiment import Experiment, MethodSettings, ScoreSettings
+from benchmark.engine.stages.train_detector import detector_cell
 from benchmark.tables import csv_files, detection_rows, paper
 from benchmark.tables import detection_table as table3
 from benchmark.tables import metric_rows as rows
@@ -206,7 +207,7 @@ def test_a_fuse_manifest_of_odd_settings(run: Path, settings: str) -> None:
 
 @pytest.mark.parametrize("images", ['"x"', "null", "1e999", str(10**30), "[3]", "-1", "2.5", "true"])
 def test_a_detector_s_manifest_of_odd_counts(run: Path, images: str) -> None:
-    manifest(detection_rows.detector_cell(run, "M3FD"), f'{{"images": {images}}}')
+    manifest(detector_cell(run, "M3FD"), f'{{"images": {images}}}')
     block = detection_rows.block(
         part(run), [("Average", MethodSettings(name="average"))], DetectionSettings(protocol="paper"), run
     )

@@ -8,6 +8,7 @@ import pytest
 from benchmark.engine.cells import MANIFEST, Cell
 from metrics.errors import InputError
 from tests.faults.runs import command, one_error, results
+from tests.plain_stage import holds
 
 
 @pytest.mark.parametrize("manifest", [None, b"", b'{"dataset": "M3FD"'])
@@ -26,14 +27,14 @@ def test_a_model_without_its_manifest_is_not_thrown_away(manifest: bytes | None,
 
 def test_a_cell_whose_results_changed_is_not_done(tmp_path: Path) -> None:
     cell, recipe = Cell(tmp_path, "M3FD", "MoE-Fusion", "train"), {"epochs": 24}
-    cell.open(recipe, {}, discard=lambda names: None)
+    cell.open(recipe, {}, discard=lambda names, layers: None)
     model = cell.folder / "model.safetensors"
     model.write_bytes(b"weights")
     cell.close(files=[model])
-    assert cell.holds(recipe, {})
+    assert holds(cell, recipe, {})
     for change in (lambda: model.write_bytes(b"weighTs"), model.unlink):
         change()
-        assert not cell.holds(recipe, {})
+        assert not holds(cell, recipe, {})
         with pytest.raises(InputError, match=r"model.safetensors is not what train wrote; run train again"):
             cell.require_unchanged()
 

@@ -10,7 +10,8 @@ import torch
 
 from benchmark.datasets.base import Pair
 from benchmark.detection.detections import Detections
-from benchmark.engine import detection_stages as stage
+from benchmark.engine.stages import detect as stage
+from benchmark.engine.stages.train_detector import fused_examples
 from metrics import images
 from metrics.errors import InputError
 from metrics.files import append_text, write_file
@@ -102,14 +103,14 @@ def test_a_damaged_line_means_to_detect_again(change: dict[str, object], tmp_pat
     path = tmp_path / "detections.jsonl"
     lines = [json.dumps(FOUND | change), json.dumps(FOUND | {"name": "b"})]
     path.write_text("\n".join(lines) + "\n")
-    assert list(stage._read(path, classes=2)) == ["b"]
+    assert list(stage.read_journal(path, classes=2)) == ["b"]
 
 
 @pytest.mark.parametrize("line", [b"[" * 200_000, b"null", b"3", b"\xff\xfe", b'{"name": "a', b"9" * 5000, b""])
 def test_lines_that_are_none(line: bytes, tmp_path: Path) -> None:
     path = tmp_path / "detections.jsonl"
     path.write_bytes(line + b"\n" + json.dumps(FOUND).encode())
-    assert list(stage._read(path, classes=2)) == ["a"]
+    assert list(stage.read_journal(path, classes=2)) == ["a"]
 
 
 def test_what_was_found_comes_back(tmp_path: Path) -> None:
@@ -117,8 +118,8 @@ def test_what_was_found_comes_back(tmp_path: Path) -> None:
     none = Detections("none", np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
     path = tmp_path / "detections.jsonl"
     for one in (some, none):
-        append_text(path, stage._line(one))
-    for one, again in zip((some, none), stage._read(path, classes=2).values(), strict=True):
+        append_text(path, stage.journal_line(one))
+    for one, again in zip((some, none), stage.read_journal(path, classes=2).values(), strict=True):
         assert one.name == again.name
         for ours, theirs in zip(
             (one.boxes, one.labels, one.scores), (again.boxes, again.labels, again.scores), strict=True
@@ -133,12 +134,12 @@ def test_a_fused_image_of_another_size_is_refused(grey: bool, tmp_path: Path) ->
     images.write(tmp_path / "source.png", np.zeros((96, 128), np.uint8))
     pair = Pair("a", tmp_path / "source.png", tmp_path / "source.png")
     with pytest.raises(InputError, match="a.png is not there; every pair needs its fused image"):
-        stage.fused([pair], tmp_path, grey=grey)
+        fused_examples([pair], tmp_path, grey=grey)
     images.write(tmp_path / "a.png", np.zeros((48, 64), np.uint8))
     with pytest.raises(InputError, match=r"a.png is 64x48 but its sources are 128x96; .* delete it"):
-        stage.fused([pair], tmp_path, grey=grey)
+        fused_examples([pair], tmp_path, grey=grey)
     images.write(tmp_path / "a.png", np.zeros((96, 128), np.uint8))
-    assert [example.name for example in stage.fused([pair], tmp_path, grey=grey)] == ["a"]
+    assert [example.name for example in fused_examples([pair], tmp_path, grey=grey)] == ["a"]
 
 
 def journalled(path: Path) -> None:

@@ -12,15 +12,16 @@ import pandas as pd
 import torch
 import tyro
 
-import methods
 import moefusion
 from benchmark import datasets
 from benchmark.datasets.base import Pair
 from benchmark.detection import inference, samples, training
 from benchmark.detection.detectors import build
 from benchmark.detection.settings import DetectionSettings
-from benchmark.engine import stages
-from benchmark.engine.training import PairSamples
+from benchmark.engine.cells import Cell
+from benchmark.engine.experiment import MethodSettings
+from benchmark.engine.stages.fuse import Fuse, _fuse_pair
+from benchmark.engine.stages.train import PairSamples
 from benchmark.synthetic import layouts as synthetic
 from metrics import images
 from metrics.errors import InputError
@@ -69,18 +70,19 @@ class Gpu:
 
     def _fusing(self, name: str, pairs: list[Pair], root: Path) -> dict[str, object]:
         try:
-            method = methods.create(name, device=self.device)
+            stage = Fuse("m3fd", pairs, MethodSettings(name), device=self.device)
         except InputError as error:
             return {"method": name, "reason": str(error)}
-        path = {pair.name: root / f"{pair.name}.png" for pair in pairs}
+        method, cell = stage.method, Cell(root, "m3fd", name, "fuse")
+        cell.folder.mkdir(parents=True)
 
         def in_turn() -> None:
             for pair in pairs:
                 pair.stamps  # noqa: B018 - known before, as in a run
-                assert stages._fuse_pair(method, "m3fd", pair, path[pair.name]) is None
+                assert _fuse_pair(method, "m3fd", pair, cell.folder / f"{pair.name}.png") is None
 
         def beside() -> None:
-            assert len(list(stages._fused_here(method, "m3fd", pairs, path, None))) == len(pairs)
+            assert len(list(stage._fuse_here(pairs, cell))) == len(pairs)
 
         infrared, visible = images.read(pairs[0].infrared), images.read(pairs[0].visible)
         method.fuse(infrared, visible)  # sets up what is set up once

@@ -12,9 +12,9 @@ from pycocotools.cocoeval import COCOeval
 from rich.console import Console
 
 from benchmark.detection.settings import DetectionSettings
-from benchmark.engine import detection_stages as stage
 from benchmark.engine import experiment
-from benchmark.engine.runner import Options, run
+from benchmark.engine.runner import Options
+from benchmark.studies.experiment_run import run
 from benchmark.synthetic import layouts as synthetic
 from metrics import images
 
@@ -173,5 +173,4 @@ def test_every_family_is_trained_run_and_tabulated_by_the_same_code(
         changed = (tmp_path / "own.py").read_text().replace(old, new)
         (tmp_path / "own.py").write_text(changed)
         expected = 2 if stays or not detector.startswith("own") else 1
-        stage._code.cache_clear()
         assert go(experiment_, options).count("detect: kept") == expected

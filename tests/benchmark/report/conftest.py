@@ -9,9 +9,9 @@ import pytest
 
 from benchmark.datasets.base import Box, Pair
 from benchmark.engine import run_record as record
-from benchmark.engine import stages
 from benchmark.engine.cells import Cell
 from benchmark.engine.experiment import Experiment, MethodSettings, ScoreSettings
+from benchmark.engine.stages.score import SCORES
 from benchmark.tables import metric_table as tables
 from benchmark.tables import statistics
 from metrics import images
@@ -108,6 +108,6 @@ def _row(
     if not ranked:
         frame["SCD"] = np.nan
     score.open({"convention": "tang2022", "size": "native", "code": "ef" * 32}, items, discard=lambda names: None)
-    frame.to_csv(score.folder / stages.SCORES)
+    frame.to_csv(score.folder / SCORES)
     score.close()
     return tables.MethodScores(label, frame, ranked=ranked)

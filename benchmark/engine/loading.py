@@ -1,4 +1,4 @@
-"""The parts of data sets that a run works on."""
+"""Load the part of a data set that a run works on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ _LONGEST = 255  # characters of a folder's name
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedPart:
     """A data set as a run has it: the part that it fuses, and the pairs that are trained on."""
 
     part: Part
     train: tuple[Pair, ...]
 
 
-def load(
+def load_part(
     wanted: DatasetSettings,
     data_root: Path,
     rendered: Path,
     *,
     limit: int | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
-) -> Loaded:
+) -> LoadedPart:
     """Return a data set's pairs, every image file of the fused part read once.
 
     Args:
@@ -61,12 +61,7 @@ def load(
         progress(done, len(pairs))
     split = f"{wanted.part} part of {found.split}"
     part = Part(found.name, title, found.classes, pairs, split, fingerprint(pairs), found.notes)
-    return Loaded(part, found.train[:limit])
-
-
-def title(wanted: DatasetSettings) -> str:
-    """Return a data set's title without reading it."""
-    return wanted.title or datasets.record(wanted.name).title
+    return LoadedPart(part, found.train[:limit])
 
 
 def _chosen(found: Dataset, part: str) -> tuple[Pair, ...]:

@@ -1,0 +1,1 @@
+"""The stages, a module each: what it writes, how it is made, and how others read it."""
