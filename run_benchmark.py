@@ -41,7 +41,7 @@ class _OnExperiment:
     """What all commands on an experiment take."""
 
     experiment: Positional[Annotated[str, arg(metavar="EXPERIMENT")]]
-    """An experiment that comes with the benchmark (see `list experiments`), or a TOML file."""
+    """An experiment that comes with the benchmark (see `list experiments`), a data set's name, or a TOML file."""
 
     data_root: Path = Path("data")
     """The folder that holds the data sets' folders, such as M3FD or LLVIP."""
@@ -51,6 +51,12 @@ class _OnExperiment:
 
     limit: int | None = None
     """Only the first pairs of each data set."""
+
+    resize_pairs: Literal["infrared", "visible"] | None = None
+    """Where the two images of a pair differ in size, scale the other one to the size of this one."""
+
+    names: Annotated[tuple[str, str] | None, arg(metavar="IR{} VIS{}")] = None
+    """Patterns of the names in a data set of two folders, such as "IR{}.png" "VIS{}.png"."""
 
     def _experiment(self) -> "Experiment":
         import methods
@@ -63,6 +69,8 @@ class _OnExperiment:
             convention=getattr(self, "convention", None),
             size=getattr(self, "size", None),
             metrics=getattr(self, "metrics", None),
+            resize_pairs=self.resize_pairs,
+            names=self.names or (),
         )
 
     def _options(self) -> "Options":
@@ -74,14 +82,20 @@ class _OnExperiment:
         if workers is not None and workers < 1:
             raise InputError(f"--workers {workers}: expected at least 1, or nothing for one a core")
         return Options(
-            out=self.out or Path("results") / Path(self.experiment).stem,
+            out=self.out or Path("results") / _folder_name(self.experiment),
             data_root=self.data_root,
             limit=self.limit,
             workers=workers,
             device=getattr(self, "device", "auto"),
             redo=getattr(self, "redo", False),
+            colour=getattr(self, "colour", False),
             cluster=getattr(self, "cluster", None),
         )
+
+
+def _folder_name(experiment: str) -> str:
+    file, colon, function = experiment.rpartition(":")  # of a data set of a user's own
+    return function if colon and file.endswith(".py") else Path(experiment).stem
 
 
 @dataclass
@@ -142,9 +156,15 @@ class _Stages(_OnExperiment):
         return _report(run(self._experiment(), self._options(), stage=self.stage, console=console), console)
 
 
+@dataclass
+class _WithColour:
+    colour: bool = False
+    """Write a colour image beside every fused one, which is scored in grey: the visible image's chroma is added."""
+
+
 # The fields of the last base come first on the command line.
 @dataclass
-class Run(_WithRedo, _WithDevice, _WithWorkers, _WithScoring, _WithTables, _WithMethods, _Stages):
+class Run(_WithColour, _WithRedo, _WithDevice, _WithWorkers, _WithScoring, _WithTables, _WithMethods, _Stages):
     """Train what is to be trained, fuse, score, detect and tabulate an experiment."""
 
 
@@ -163,7 +183,7 @@ class Train(_WithRedo, _WithDevice, _WithTables, _WithMethods, _Stages):
 
 
 @dataclass
-class Fuse(_WithRedo, _WithDevice, _WithWorkers, _WithTables, _WithMethods, _Stages):
+class Fuse(_WithColour, _WithRedo, _WithDevice, _WithWorkers, _WithTables, _WithMethods, _Stages):
     """Only write the fused images."""
 
     stage: ClassVar[str | None] = "fuse"

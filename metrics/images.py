@@ -257,6 +257,26 @@ def grey(image: ImageArray) -> ImageArray:
     return luma
 
 
+def with_luma(visible: ImageArray, luma: ImageArray) -> ImageArray:
+    """Return a visible image with another luma: in YCbCr, Y is replaced and the chroma kept.
+
+    Args:
+        visible: uint8, (H, W, 3) RGB; grey has no chroma, and gives the luma in three equal channels.
+        luma: uint8 (H, W), such as a fused image.
+
+    Raises:
+        InputError: The two differ in size.
+    """
+    if visible.shape[:2] != luma.shape:
+        sizes = [f"{shape[1]}x{shape[0]}" for shape in (visible.shape, luma.shape)]
+        raise InputError(f"the visible image is {sizes[0]} but the fused one is {sizes[1]}; expected one size.")
+    if visible.ndim == 2:
+        return np.repeat(luma[..., None], 3, axis=2)
+    # The same step in all three channels moves Y by that step, and neither Cb nor Cr.
+    change = luma.astype(np.int16) - grey(visible)
+    return np.clip(visible + change[..., None], 0, 255).astype(np.uint8)
+
+
 def write(path: str | Path, image: ImageArray) -> None:
     """Write an image as PNG; the file appears whole or not at all.
 

@@ -76,9 +76,7 @@ def recolour(source: ImageArray, visible: ImageArray | None, colour: Colour) -> 
             f"the image is {grey.shape[1]}x{grey.shape[0]} but the visible one is "
             f"{visible.shape[1]}x{visible.shape[0]}; its chroma needs one size."
         )
-    # Each of R, G and B is Y plus a part that only Cb and Cr decide, so another Y moves all three alike.
-    change = grey.astype(np.int16) - images.grey(visible)
-    return np.clip(visible + change[..., None], 0, 255).astype(np.uint8)
+    return images.with_luma(visible, grey)
 
 
 def read_input(example: Example, colour: Colour) -> ImageArray:

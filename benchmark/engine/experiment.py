@@ -18,6 +18,7 @@ import metrics
 from benchmark import datasets
 from benchmark.detection.settings import DetectionSettings
 from metrics.errors import InputError, unknown
+from metrics.plugins import split_file_name
 from metrics.registry import select
 
 FOLDER = Path(__file__).parent / "experiments"
@@ -120,7 +121,9 @@ def method(text: str) -> MethodSettings:
         return MethodSettings(name=name, label=label)
     kind = MethodSettings(name=name).kind
     if kind is not None and kind.reads_weights:
-        return MethodSettings(name=name, weights=detail, label=label or ("" if kind.title else Path(detail).name))
+        return MethodSettings(
+            name=name, weights=detail, label=label or ("" if kind.title else _folder_name(Path(detail)))
+        )
     variants = kind.variants if kind else ()
     variant, colon, path = detail.partition(":")
     if colon and variant in variants:
@@ -128,6 +131,11 @@ def method(text: str) -> MethodSettings:
     if detail not in variants and _is_path(detail):
         return MethodSettings(name=name, weights=detail, label=label)
     return MethodSettings(name=name, variant=detail, label=label)
+
+
+def _folder_name(path: Path) -> str:
+    """Return the name of a folder, also of one with a pattern behind it: fused/Fuse{}.png."""
+    return path.parent.name if "{}" in path.name else path.name
 
 
 def _is_path(text: str) -> bool:
@@ -223,20 +231,30 @@ class Experiment:
 
 
 def names() -> tuple[str, ...]:
-    """Return the experiments that come with the benchmark."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+    """Return the experiments that come with the benchmark, and the data sets whose experiment is Table 1 on them."""
+    files = {path.stem for path in FOLDER.glob("*.toml")}
+    return tuple(sorted(files | {name for name in datasets.names() if name != "synthetic"}))  # which is demo's
+
+
+def _on_dataset(name: str) -> "Experiment":
+    """Return the experiment of a data set that has no file: Table 1 by the methods of `m3fd`, at native size."""
+    record = datasets.record(name)
+    settings = [DatasetSettings(name=name)]
+    return Experiment(f"Table 1 on {record.title}", settings, read("m3fd").methods, name=record.name)
 
 
 def read(name: str) -> Experiment:
     """Return an experiment's settings.
 
     Args:
-        name: One of `names()`, or the path of a TOML file.
+        name: One of `names()`, the path of a TOML file, or a data set of a user's own, path/to/file.py:function.
 
     Raises:
         InputError: Nobody knows the name, or the file holds something else than an experiment.
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if not path.is_file() and (split_file_name(name) or name in datasets.names()) and name != "synthetic":
+        return _on_dataset(name)
     if not path.is_file():
         raise unknown("experiment", name, (*names(), "path/to/file.toml"))
     try:
@@ -296,8 +314,12 @@ def with_overrides(
     convention: str | None = None,
     size: str | None = None,
     metrics: str | None = None,
+    resize_pairs: str | None = None,
+    names: Sequence[str] = (),
 ) -> Experiment:
     """Return an experiment with what the command line sets in place of its own."""
+    given = {"resize_pairs": resize_pairs, "names": list(names)}
+    options = {name: value for name, value in given.items() if value}
     score = replace(
         experiment.score,
         convention=convention or experiment.score.convention,
@@ -306,6 +328,7 @@ def with_overrides(
     )
     return replace(
         experiment,
+        datasets=[replace(dataset, options=dataset.options | options) for dataset in experiment.datasets],
         methods=list(methods) or experiment.methods,
         tables=list(tables) or experiment.tables,
         score=score,

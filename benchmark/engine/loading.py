@@ -32,6 +32,7 @@ def load_part(
     rendered: Path,
     *,
     limit: int | None = None,
+    needs_boxes: bool = False,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> LoadedPart:
     """Return a data set's pairs, every image file of the fused part read once.
@@ -39,22 +40,36 @@ def load_part(
     Args:
         wanted: Which data set and part.
         data_root: The folder that holds the data sets' folders.
-        rendered: Where the synthetic data set is drawn.
+        rendered: Where the synthetic data set is drawn, and where resized images are written.
         limit: Only the first pairs of each part; None for all.
+        needs_boxes: Whether objects are detected, or a method is trained: Table 1 needs no boxes.
         progress: Called with (pairs read, all).
 
     Raises:
-        InputError: The data set or one of its images cannot be read, or the part is empty.
+        InputError: The data set or one of its images cannot be read, the part is empty, or it lacks boxes.
     """
     folder = wanted.root or datasets.record(wanted.name).folder
     if wanted.name == "synthetic":
         found = datasets.load(wanted.name, _rendered(rendered, folder, wanted.options))
     else:
-        found = datasets.load(wanted.name, data_root / folder, **wanted.options)
+        options = dict(wanted.options)
+        found = datasets.load(
+            wanted.name,
+            _root(wanted, data_root / folder, data_root),
+            needs_boxes=needs_boxes,
+            resize_pairs=options.pop("resize_pairs", None),
+            resized_into=rendered / "resized" / datasets.record(wanted.name).name,
+            **options,
+        )
     title = wanted.title or found.title
     pairs = _chosen(found, wanted.part)[:limit]
     if not pairs:
         raise InputError(f"the {wanted.part} part of {title} is empty")
+    if needs_boxes and not any(pair.boxes for pair in (*pairs, *found.train)):
+        raise InputError(
+            f"{title} has no boxes, which Tables 2 and 3 and training need; its layout is read as {found.split}. Add "
+            "the annotations, or make Table 1 alone: --tables 1."
+        )
     # Read here, so that a file that is gone is met before any work is done. Threads: this waits for the disk.
     results = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(delayed(_read)(pair) for pair in pairs)
     for done, _ in enumerate(results, start=1):
@@ -62,6 +77,11 @@ def load_part(
     split = f"{wanted.part} part of {found.split}"
     part = Part(found.name, title, found.classes, pairs, split, fingerprint(pairs), found.notes)
     return LoadedPart(part, found.train[:limit])
+
+
+def _root(wanted: DatasetSettings, usual: Path, data_root: Path) -> Path:
+    """Return a data set's folder; for `folders`, which has no name of its own, that may be the data root itself."""
+    return data_root if wanted.name == "folders" and not wanted.root and not usual.is_dir() else usual
 
 
 def _chosen(found: Dataset, part: str) -> tuple[Pair, ...]:

@@ -21,6 +21,7 @@ from benchmark.engine.loading import LoadedPart, load_part
 from benchmark.engine.progress import Board, Task
 from benchmark.engine.run_record import Part
 from benchmark.engine.stage import Stage, bring_up_to_date
+from benchmark.engine.stages.colour import Colour
 from benchmark.engine.stages.detect import Detect
 from benchmark.engine.stages.fuse import Fuse, MethodError, one_line
 from benchmark.engine.stages.score import Score
@@ -53,6 +54,7 @@ class Options:
         workers: Processes that fuse and score; None for one a core.
         device: Where networks run: "auto", "cpu", "cuda".
         redo: Make again what is there already.
+        colour: Write a colour image beside every fused one.
         cluster: Address of a Dask scheduler whose workers fuse and score; None for this machine's cores.
     """
 
@@ -62,6 +64,7 @@ class Options:
     workers: int | None = None
     device: str = "auto"
     redo: bool = False
+    colour: bool = False
     cluster: str | None = None
 
 
@@ -152,14 +155,25 @@ class Run:
         task.state = "running"
         try:
             loaded = load_part(
-                dataset, options.data_root, options.out / "data", limit=options.limit, progress=show_progress(task)
+                dataset,
+                options.data_root,
+                options.out / "data",
+                limit=options.limit,
+                needs_boxes=self._needs_boxes(),
+                progress=show_progress(task),
             )
         except InputError as error:
             self.board.end(task, "failed", str(error))
             self.outcome.refused.append(str(error))
             return None
         self.board.remove(task)
+        for note in loaded.part.notes:
+            self.board.console.print(f"{title}: {note}", markup=False, highlight=False, soft_wrap=True)
         return loaded
+
+    def _needs_boxes(self) -> bool:
+        """Return whether this run detects or trains: MoE-Fusion's training takes boxes as well."""
+        return bool({"train", "detect"} & set(self.board.stages))
 
     def show_plan(self, parts: Sequence[LoadedPart], methods: Sequence[MethodRun]) -> None:
         """Say what a long run will take; training and detection are not counted."""
@@ -235,9 +249,14 @@ class Run:
         if "fuse" in tasks:
             notes = (part.split, *part.notes)
             create = partial(self._fuse, part, part.pairs, method, notes)
-            step = fused[method.label] = Step(tasks["fuse"], self._cell_of(tasks["fuse"]), create, needs)
+            colour, task = self.options.colour, tasks["fuse"]
+            step = fused[method.label] = Step(task, self._cell_of(task), create, needs, last=not colour)
             needs = [(step, "not fused")]
             yield step
+            if colour:
+                folder = self._cell_of(task).folder
+                add_colour = partial(Colour, part.pairs, folder, workers=self.workers)
+                yield Step(task, self._cell(part.title, method.label, Colour.name), add_colour, needs)
         if "score" in tasks:
             images, score = self._cell(part.title, method.label, "fuse").folder, self.experiment.score
             scoring = partial(Score, part.pairs, images, score, workers=self.workers)

@@ -5,8 +5,10 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from benchmark.engine.cells import is_first_process
 from benchmark.engine.experiment import Experiment, MethodSettings, check_names
 from benchmark.engine.loading import LoadedPart
+from benchmark.engine.references import write_references
 from benchmark.engine.runner import MethodRun, Options, Outcome, Run, columns, start_run
 from benchmark.tables import metric_rows, metric_table
 from metrics.errors import InputError
@@ -39,6 +41,8 @@ def run(
         numbers = [number for number in sorted(set(experiment.tables)) if stage in (None, "table", _ALONE.get(number))]
         for number in numbers if parts else []:
             write_table(number, parts, run)
+        if run.outcome.tables and is_first_process() and (references := write_references(experiment, options.out)):
+            run.outcome.figures.append(references)
     return run.outcome
 
 
