@@ -613,6 +613,7 @@ def _datasets() -> Table:
             continue
         terms = "\n".join(filter(None, (known.home_page, known.licence)))
         table.add_row(name, known.title, known.folder, escape(known.about), escape(terms))
+    table.columns[-1].overflow = "fold"  # an address that is cut short leads nowhere
     table.caption = "and path/to/file.py:function for one of your own"
     return table
 
