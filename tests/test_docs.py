@@ -27,7 +27,8 @@ TEXTS = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in (ROOT / README, *sorted((ROOT / "docs").glob("*.md")))
 }
-OWN = ("EXPERIMENT", "mine.toml", "my_dataset.py:harbour", "/shared/experiments/m3fd_large_batch.toml")  # the reader's own experiments
+# The reader's own experiments and data sets.
+OWN = ("EXPERIMENT", "mine.toml", "my_dataset.py:harbour", "/shared/experiments/m3fd_large_batch.toml")
 ROOMS = ("benchmark/", "docs/", "methods/", "metrics/", "moefusion/", "tests/")
 each_page = pytest.mark.parametrize("page", list(TEXTS))
 
