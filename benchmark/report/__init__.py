@@ -141,10 +141,12 @@ def _scores(folder: Path, run: record.Record) -> Scores:
             if (manifest.recipe.get("convention"), manifest.recipe.get("size")) != (score.convention, score.size):
                 continue
             try:
-                found[part.title, label] = read_scores(cell, part.pairs, score.ids)
+                frame = read_scores(cell, part.pairs)
             except (KeyError, ValueError) as error:
                 table = cell.folder / SCORES
                 raise InputError(f"{table}: {error!r} where a score was expected; run score again") from error
+            if set(score.ids) <= set(frame):  # else scored by fewer metrics than the run has now
+                found[part.title, label] = frame[list(score.ids)]
     return found
 
 

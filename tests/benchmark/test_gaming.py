@@ -181,6 +181,21 @@ def test_the_page_says_what_was_measured(measured: dict[str, pd.DataFrame]) -> N
             assert line in page, line
 
 
+def test_the_page_says_what_was_measured_of_further_metrics() -> None:
+    frame = pd.read_csv(ROOT / "results/reference/gaming/m3fd_more/gaming.csv")
+    page = (ROOT / "docs/gaming.md").read_text()
+    assert gaming.to_markdown(frame).split("\n\n")[2].strip() in page
+    change = frame[frame["quantity"] == "change"].set_index("variant")
+    others = [name for name in VARIANTS if name != "Average"]
+    assert (change.loc[others, "MSE"] > 0).all()
+    assert (change.loc[others, "PSNR"] < 0).all()
+    for name in ("Average, stretched", "Average, CLAHE", "Average, sharpened"):
+        assert (change.loc[name, ["SSIM", "MS_SSIM"]] > 0).all()
+    for sigma in (5, 10, 20):
+        assert (change.loc[f"Average, noise {sigma}", ["SSIM", "MS_SSIM", "CC"]] < 0).all()
+    assert (frame[frame["quantity"] == "mean"].set_index("variant").loc[gaming.SOURCES, "N_abf"] == 0).all()
+
+
 def test_the_pages_remarks_hold(measured: dict[str, pd.DataFrame]) -> None:
     for frame in measured.values():
         change = frame[frame["quantity"] == "change"].set_index("variant")
@@ -199,7 +214,7 @@ def test_the_pages_remarks_hold(measured: dict[str, pd.DataFrame]) -> None:
     assert places.to_dict() == {"EN": 1, "SF": 1, "SD": 3, "MI": 5, "VIF": 1, "AG": 1, "SCD": 2, "Q_abf": 3}
 
 
-@pytest.mark.parametrize("name", [*REAL.values(), "demo"])
+@pytest.mark.parametrize("name", [*REAL.values(), "demo", "m3fd_more"])
 def test_the_committed_pages_belong_to_their_tables(name: str) -> None:
     folder = ROOT / "results/reference/gaming" / name
     assert (folder / "gaming.md").read_text() == gaming.to_markdown(pd.read_csv(folder / "gaming.csv"))
