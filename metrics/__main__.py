@@ -52,8 +52,9 @@ def score(
         workers: Number of processes; without it one a core.
         csv: Write the values of every image to this file.
     """
-    convention_of(convention)
-    select(metrics, convention)
+    has = convention_of(convention).rules
+    if not any(name in has for name in select(metrics, convention)):
+        raise InputError(f"{convention} has none of the metrics {metrics}; it has {', '.join(has)}: --metrics all.")
     if csv is not None and (csv.is_dir() or not csv.absolute().parent.is_dir()):
         raise InputError(f"--csv {csv}: expected a file's name in a folder that is there; create the folder first.")
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -95,7 +96,7 @@ def _parsed(size: str) -> tuple[int, int]:
 
 
 def _table(frame: pd.DataFrame, convention: str, title: str) -> Table:
-    table = Table("metric", title=title)
+    table = Table("metric", "looks at", title=title)
     table.add_column("mean ± standard deviation", justify="right")
     table.add_column("remark")
     rules = convention_of(convention).rules
@@ -107,7 +108,8 @@ def _table(frame: pd.DataFrame, convention: str, title: str) -> Table:
         remark = f"{lost} of {len(frame)} undefined, left out{reason}" if lost else ""
         if name not in rules:
             remark = "not in this convention"
-        table.add_row(f"{name} {METRICS[name].arrow}", "" if values.empty else f"{values.mean():.4f}{spread}", remark)
+        heading = f"{name} {METRICS[name].arrow}"
+        table.add_row(heading, METRICS[name].group, "" if values.empty else f"{values.mean():.4f}{spread}", remark)
     return table
 
 

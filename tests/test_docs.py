@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import tyro
@@ -17,7 +18,9 @@ from benchmark import datasets
 from benchmark.detection.settings import DetectionSettings
 from benchmark.engine import experiment
 from benchmark.synthetic import layouts as synthetic
+from metrics import METRICS, definitions
 from metrics import PAPER as IDS
+from metrics.registry import _find_metrics
 from moefusion import FusionConfig, TrainingConfig
 from run_benchmark import Command
 
@@ -204,6 +207,19 @@ def test_the_users_detector_is_trained_and_run_as_written(tmp_path: Path) -> Non
     assert set(found.labels) <= set(range(1, len(pairs.classes) + 1))
 
 
+def test_the_metric_of_the_documentation_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(r"<!-- own metric -->\n```python\n(.*?)```", TEXTS["docs/your-metric.md"], re.DOTALL)
+    assert found
+    (tmp_path / "darkness.py").write_text(found[1])
+    monkeypatch.setattr(definitions, "__path__", [*definitions.__path__, str(tmp_path)])
+    known = _find_metrics()
+    assert list(known)[: len(IDS)] == list(IDS)
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert known["DARK"].compute("tang2023", image, image, image) == 16 / 256
+    assert known["DARK"].compute("vifb", image, image, image) == 32 / 256
+    assert known["DARK"].arrow == "↓"
+
+
 def test_every_page_is_in_the_index() -> None:
     links = set(re.findall(r"^\| \[(\S+\.md)\]", TEXTS[INDEX], re.MULTILINE))
     assert links == {Path(page).name for page in TEXTS if page not in (README, INDEX)}
@@ -240,6 +256,22 @@ def test_the_table_of_conventions_is_the_measured_one(measured: pd.DataFrame) ->
     assert len(rows) == 12
     for method, convention, *cells in rows:
         assert cells == shown(measured.xs((method, "640x480", convention)))
+
+
+def test_the_table_of_further_metrics_is_the_measured_one() -> None:
+    values = pd.read_csv(ROOT / "results/reference/conventions/further.csv", index_col=0)
+    assert set(values.index) == set(METRICS) - set(IDS)
+    rows = table("docs/metrics.md", "apart")
+    assert [name for name, *_ in rows] == list(values.index)
+    for name, *cells in rows:
+        expected = ["" if pd.isna(v) else f"{v:.1f}" if v >= 100 else f"{v:.4f}" for v in values.loc[name]]
+        assert cells == expected
+
+
+def test_every_further_metric_is_in_the_table_of_programs() -> None:
+    rows = table("docs/metrics.md", "further")
+    names = {name for first, *_ in rows for name in re.split(r", | |↑|↓", first) if name}
+    assert names == set(METRICS) - set(IDS)
 
 
 def test_the_table_of_sizes_is_the_measured_one(measured: pd.DataFrame) -> None:

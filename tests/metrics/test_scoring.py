@@ -194,10 +194,20 @@ def test_the_command_ends_with_one_line_for_bad_input(
     assert said.err.count("\n") == 1
 
 
-def test_the_command_counts_undefined_values(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_counts_undefined_values(
+    folders: list[Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     write(folders[2] / "0.png", image(0))  # equals the infrared image: SCD is 0/0
     assert main([*map(str, folders), "--workers", "1"]) == 0
-    assert "1 of 3 undefined, left out" in capsys.readouterr().out
+    assert "1 of 3 undefined, left out: the fused image equals a source" in capsys.readouterr().out
+
+
+def test_the_command_refuses_a_convention_without_the_metrics(
+    folders: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*map(str, folders), "--convention", "kumar2013"]) == 2
+    assert "kumar2013 has none of the metrics paper; it has N_abf" in capsys.readouterr().err
 
 
 def test_every_metric_is_described() -> None:
