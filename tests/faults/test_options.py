@@ -48,7 +48,11 @@ def test_settings_of_the_scenes(option: str, value: object, tmp_path: Path) -> N
 @pytest.mark.parametrize("option", ["root", "name", "folder", "settings", "self"])
 @pytest.mark.parametrize(
     ("name", "known"),
-    [("synthetic", "layout, train, test, seed, size"), ("m3fd", "train_list, test_list"), ("llvip", "none")],
+    [
+        ("synthetic", "layout, train, test, seed, size"),
+        ("m3fd", "split, train_list, test_list, class_order, unlabelled"),
+        ("llvip", "unlabelled"),
+    ],
 )
 def test_unknown_options_are_named_with_the_known_ones(name: str, known: str, option: str, tmp_path: Path) -> None:
     message = f"^unknown option of the data set {name} '{option}'; known: {known}$"
