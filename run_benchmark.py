@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Reference benchmark for infrared-visible image fusion.
 
-Fuses pairs of images by every method, scores the fused images by eight metrics in a named convention, and
-writes Table 1 as CSV and LaTeX. What is finished is kept: the same command resumes where it was stopped.
+Fuses pairs of images by every method, scores the fused images by the metrics of a named convention, and
+writes the paper's tables as CSV and LaTeX. What is finished is kept: the same command resumes where it was stopped.
 To score a folder of fused images by itself: python -m metrics INFRARED_DIR VISIBLE_DIR FUSED_DIR."""
 
 

@@ -11,6 +11,7 @@ import pooch
 
 from methods.record import Record, WeightFile
 from metrics.errors import InputError
+from metrics.files import write_file
 
 
 def folder(method: str) -> Path:
@@ -99,19 +100,13 @@ def add(method: str, record: Record, source: Path) -> list[Path]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(source, temporary)
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
     except OSError as error:
         raise InputError(
-            f"{source} cannot be copied to {target} ({error.strerror}); make room there and add it again"
+            f"{target.parent} cannot be created ({error.strerror}); make room or mend the folder"
         ) from error
+    write_file(target, lambda temporary: shutil.copyfile(source, temporary))
 
 
 def official(path: Path, file: WeightFile) -> bool:

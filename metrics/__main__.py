@@ -13,8 +13,8 @@ from rich.table import Table
 
 from metrics.conventions import convention_of
 from metrics.errors import InputError, plain
+from metrics.files import write_bytes
 from metrics.folder import evaluate_folder
-from metrics.images import write_bytes
 from metrics.registry import METRICS, select
 
 

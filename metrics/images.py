@@ -16,8 +16,7 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from metrics.errors import InputError
-from metrics.files import remove_leftovers as remove_leftovers
-from metrics.files import write_bytes as write_bytes
+from metrics.files import write_bytes
 from metrics.opencv import cv2
 
 ImageArray = NDArray[np.uint8]

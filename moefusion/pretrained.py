@@ -1,6 +1,5 @@
 """Pretrained weights: read from a file, downloaded from torchvision, loaded into a detector."""
 
-import hashlib
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from metrics.errors import InputError
+from metrics.files import digest
 
 _CLASSIFIERS = ("conv1.weight", "features.")  # names in the states of torchvision's ResNet and MobileNet
 _CLASSIFIER_HEADS = ("fc.", "classifier.")
@@ -53,9 +53,9 @@ def download_state(weights: Any) -> dict[str, Any]:
         InputError: The file in the cache is damaged, or there is no network.
     """
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
-    digest = file.stem.rpartition("-")[2]  # torchvision's file names end in the first digits of their SHA-256
-    if file.is_file() and not hashlib.sha256(file.read_bytes()).hexdigest().startswith(digest):
-        raise InputError(f"{file} is damaged: its SHA-256 does not begin with {digest}; remove it")
+    known = file.stem.rpartition("-")[2]  # torchvision's file names end in the first digits of their SHA-256
+    if file.is_file() and not digest(file).startswith(known):
+        raise InputError(f"{file} is damaged: its SHA-256 does not begin with {known}; remove it")
     try:
         state: dict[str, Any] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:  # no network; another hash than the file's name says

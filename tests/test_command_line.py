@@ -82,6 +82,31 @@ def test_what_is_no_command_is_refused(call, arguments: list[str]) -> None:
     assert complaint
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("gaming", "--methods average"),
+        ("gaming", "--device cpu"),
+        ("gaming", "--redo"),
+        ("table", "--cluster tcp://127.0.0.1:9"),
+        ("table", "--workers 1"),
+        ("table", "--redo"),
+        ("score", "--device cpu"),
+        ("fuse", "--size native"),
+        ("fuse", "--metrics all"),
+        ("train", "--workers 1"),
+        ("detect", "--convention vifb"),
+        ("sweep alpha", "--methods average"),
+        ("experts", "--tables 1"),
+    ],
+)
+def test_an_option_without_effect_is_refused(call, command: str, option: str) -> None:
+    status, _, complaint = call(*command.split(), "demo", *option.split())
+    assert status == 2
+    assert "Unrecognized" in complaint
+    assert option.split()[0] in complaint
+
+
 def test_check_says_whether_a_folder_is_fit(call, tmp_path: Path) -> None:
     synthetic.write(tmp_path / "set", layout="flir", train=2, test=1, seed=0, size=(128, 96))
     status, shown, _ = call("check", "flir", str(tmp_path / "set"), "--workers", "1")

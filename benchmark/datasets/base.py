@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from metrics.errors import InputError
-from metrics.files import Stamps, require_unchanged, stamp_files
+from metrics.files import Stamps, digest_all, require_unchanged, stamp_files
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,7 @@ class Pair:
     def fingerprint(self) -> str:
         """SHA-256 over the bytes of both image files: what a fused image of this pair is made from."""
         self.stamps  # noqa: B018 - before the bytes, so that a change while they are read is seen as well
-        digest = hashlib.sha256()
-        for path in (self.infrared, self.visible):
-            try:
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-            except OSError as error:
-                raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-        return digest.hexdigest()
+        return digest_all((self.infrared, self.visible))
 
     @cached_property
     def stamps(self) -> Stamps:

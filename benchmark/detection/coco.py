@@ -19,7 +19,7 @@ from benchmark.datasets.boxes import OVERHANG, ROUNDING
 from benchmark.detection.detections import Detections
 from metrics import images
 from metrics.errors import InputError, unknown
-from metrics.images import write_bytes
+from metrics.files import write_bytes
 
 GroundTruth = dict[str, Any]
 Results = list[dict[str, Any]]

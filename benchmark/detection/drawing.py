@@ -19,7 +19,8 @@ from benchmark.detection.average_precision import IOU, RECALLS, Precision
 from benchmark.detection.detections import Detections
 from metrics import images
 from metrics.errors import InputError
-from metrics.images import ImageArray, write_bytes
+from metrics.files import write_bytes
+from metrics.images import ImageArray
 
 Colour = tuple[int, int, int]
 _Area = tuple[float, float, float, float]

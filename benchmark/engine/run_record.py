@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from benchmark.datasets.base import Pair
 from benchmark.engine.experiment import Experiment
 from metrics.errors import InputError
-from metrics.images import write_bytes
+from metrics.files import write_bytes
 
 FILE = "run.json"
 

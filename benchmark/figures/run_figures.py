@@ -18,6 +18,7 @@ from benchmark.tables import metric_table as tables
 from benchmark.tables.statistics import LEVEL
 from metrics import images
 from metrics.errors import InputError
+from metrics.files import write_bytes
 from metrics.images import ImageArray
 
 SCENES = 3  # of a data set on its sheet: those with most boxes
@@ -130,7 +131,7 @@ def _picked(
         for number, share in enumerate(values, start=1)
     )
     path = folder / f"experts_{slug(part.title)}.csv"
-    images.write_bytes(path, found.to_csv(index=False).encode())
+    write_bytes(path, found.to_csv(index=False).encode())
     return path
 
 

@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from metrics.images import write_bytes
+from metrics.files import write_bytes
 
 COLUMN, PAGE = 3.35, 6.9  # inches: one column of a two-column paper, and both
 # Distinct to colour-blind eyes too. Reference: Okabe and Ito, "Color Universal Design", 2008.

@@ -17,7 +17,7 @@ from benchmark.engine.stages.score import SCORES, read_scores
 from benchmark.report import figures, gallery, plots, provenance, sheets
 from benchmark.tables import paper, ranking
 from metrics.errors import InputError
-from metrics.images import write_bytes
+from metrics.files import write_bytes
 
 FILE = "report.html"
 MEGABYTES = 18.0

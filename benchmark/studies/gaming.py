@@ -23,7 +23,8 @@ from benchmark.tables.ranking import heading, losses
 from methods.classical import Average, Infrared, Maximum, Visible
 from metrics import images
 from metrics.errors import InputError
-from metrics.images import ImageArray, write_bytes
+from metrics.files import write_bytes
+from metrics.images import ImageArray
 from metrics.opencv import cv2
 from metrics.workers import Workers
 

@@ -15,7 +15,7 @@ import methods
 from benchmark.engine.experiment import MethodSettings
 from methods.network import NetworkMethod
 from metrics.errors import InputError
-from metrics.images import write_bytes
+from metrics.files import write_bytes
 
 
 def profile(

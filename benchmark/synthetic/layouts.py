@@ -21,6 +21,7 @@ from benchmark.datasets.pairing import content
 from benchmark.synthetic.scenes import Scene, TwoWheeler, scene
 from metrics import images
 from metrics.errors import InputError
+from metrics.files import write_bytes
 from metrics.images import ImageArray
 from metrics.opencv import cv2
 
@@ -90,7 +91,7 @@ def write(
         raise InputError(f"{folder} cannot be made ({error.strerror}); choose another folder.") from error
     try:
         _fill(temporary, LAYOUTS[layout], {"train": train, "test": test}, seed, size)
-        images.write_bytes(temporary / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
+        write_bytes(temporary / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
         temporary.chmod(0o755)
         try:
             _put(temporary, folder)
@@ -305,4 +306,4 @@ def _text(path: Path, text: str) -> None:
 
 def _bytes(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    images.write_bytes(path, data)
+    write_bytes(path, data)

@@ -22,7 +22,7 @@ from benchmark.tables.origins import (
 from benchmark.tables.published import read_published
 from benchmark.tables.ranking import marks
 from metrics.errors import InputError
-from metrics.images import write_bytes
+from metrics.files import write_bytes
 
 PAPER_PROTOCOL = "paper"
 MEAN, LOW, HIGH = "mAP", "mAP_low", "mAP_high"

@@ -23,7 +23,7 @@ from benchmark.tables.origins import (
 from benchmark.tables.published import read_published
 from benchmark.tables.ranking import higher_is_better, marks, part_slug, split_columns
 from benchmark.tables.statistics import COLUMNS, summary
-from metrics.images import write_bytes
+from metrics.files import write_bytes
 
 PAPER_CONVENTION = "tang2022"
 DIGITS = 4

@@ -18,7 +18,7 @@ from benchmark.tables.origins import DIFFERENCE, MEASURED, PUBLISHED
 from benchmark.tables.published import read_published
 from benchmark.tables.ranking import heading, losses, places
 from metrics.errors import InputError
-from metrics.images import write_bytes
+from metrics.files import write_bytes
 
 OURS = "MoE-Fusion"
 CLAIMS = Path("results/reference/paper/claims.md")

@@ -227,7 +227,7 @@ def test_adding_weights_reads_no_foreign_files_and_leaves_none_behind(
     monkeypatch.setenv("IVIF_WEIGHTS", str(tmp_path / "kept"))
     content = b"weights"
     file = WeightFile("n.pth", bytes=len(content), git_blob=weights.git_blob(content))
-    record = Record("-", 2020, "-", "-", "-", (file,), 1, "official outputs")
+    record = Record("-", 2020, "-", "-", "-", "-", (file,), (), 1, "official outputs")
     source = tmp_path / "downloads"
     source.mkdir()
     (source / "film.mkv").touch()
@@ -239,7 +239,7 @@ def test_adding_weights_reads_no_foreign_files_and_leaves_none_behind(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("shutil.copyfile", full)
-    with pytest.raises(InputError, match="cannot be copied to .*No space left on device"):
+    with pytest.raises(InputError, match="n.pth cannot be written .No space left on device"):
         weights.add("net", record, source)
     assert [path.name for path in (tmp_path / "kept" / "net").iterdir()] == ["n.pth"]
 

@@ -1,14 +1,17 @@
 """Finished cells that were changed behind the run's back, and methods that do what no method should."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from benchmark.engine.cells import MANIFEST, Cell
+from benchmark.engine.stage import bring_up_to_date
 from metrics.errors import InputError
+from metrics.files import digest_all
 from tests.faults.runs import command, one_error, results
-from tests.plain_stage import holds
+from tests.plain_stage import PlainStage, holds
 
 
 @pytest.mark.parametrize("manifest", [None, b"", b'{"dataset": "M3FD"'])
@@ -37,6 +40,47 @@ def test_a_cell_whose_results_changed_is_not_done(tmp_path: Path) -> None:
         assert not holds(cell, recipe, {})
         with pytest.raises(InputError, match=r"model.safetensors is not what train wrote; run train again"):
             cell.require_unchanged()
+
+
+def of_version_1(cell: Cell, recipe: dict[str, object], files: tuple[str, ...], items: tuple[str, ...] = ()) -> None:
+    """Write a finished cell's manifest as the version before layers of metrics did."""
+    hashes = {name: digest_all([cell.folder / name]) for name in files}
+    environment = {"python": "3.11.7", "packages": {}, "machine": "Linux x86_64", "cores": 2, "commit": None}
+    manifest = {"dataset": cell.dataset, "method": cell.method, "stage": cell.stage, "status": "done"}
+    manifest |= {"recipe": recipe, "items": dict.fromkeys(items, "1"), "notes": [], "reason": None, "files": hashes}
+    (cell.folder / MANIFEST).write_text(json.dumps(manifest | {"seconds": 1.0, "environment": environment}))
+
+
+def test_a_model_of_the_version_before_is_kept_or_refused(tmp_path: Path) -> None:
+    class Training(PlainStage):
+        precious = True
+
+    cell = Cell(tmp_path, "M3FD", "MoE-Fusion", "train")
+    cell.folder.mkdir(parents=True)
+    (cell.folder / "model.safetensors").write_bytes(b"hours of work")
+    of_version_1(cell, {"epochs": 24}, ("model.safetensors",))
+    assert not bring_up_to_date(Training({"epochs": 24}, {}), cell)
+    with pytest.raises(InputError, match="was trained with epochs 24, but this run has 25"):
+        bring_up_to_date(Training({"epochs": 25}, {}), cell)
+    assert (cell.folder / "model.safetensors").read_bytes() == b"hours of work"
+
+
+def test_scores_of_the_version_before_are_made_again(
+    scenes: Path, undisturbed: dict[str, bytes], tmp_path: Path, call: Callable
+) -> None:
+    """Undefined values were empty there, and are not scored yet here."""
+    out = tmp_path / "out"
+    assert call(command(scenes, out)) == (0, [])
+    cell = Cell(out, "M3FD", "Infrared", "score")
+    scores = cell.folder / "scores.csv"
+    scores.write_bytes(scores.read_bytes().replace(b",nan,", b",,"))
+    names = tuple(path.stem for path in Cell(out, "M3FD", "Infrared", "fuse").folder.glob("*.png"))
+    of_version_1(cell, {"convention": "tang2022", "size": "native", "code": "old"}, ("scores.csv",), names)
+    status, complaints = call(command(scenes, out, "table"))
+    assert status == 2
+    assert "scored by another version of the code; run score again" in one_error(complaints)
+    assert call(command(scenes, out)) == (0, [])
+    assert results(out) == undisturbed
 
 
 def test_a_changed_score_is_refused_and_made_again(
