@@ -120,6 +120,16 @@ class Method(ABC):
         """Return further files that the fused image of a named pair is made from."""
         return ()
 
+    @classmethod
+    def leakage(cls, variant: str | None, dataset: str) -> str | None:
+        """Return a note for tables of a data set that the official weights were trained on, else None.
+
+        Args:
+            variant: One of `variants`; None is the first.
+            dataset: The data set's title.
+        """
+        return None
+
     def settings(self) -> dict[str, Any]:
         """Return what decides this method's output besides its code and weights; stored with every result."""
         return {"variant": self.variant}

@@ -47,7 +47,7 @@ def _row(
     truth, detections = read_detections(cell)
     row.precision = average_precision.evaluate(truth, detections)
     row.interval = average_precision.interval(truth, detections)
-    row.notes = notes(part, label, out)
+    row.notes = notes(part, label, method, out)
     return row
 
 

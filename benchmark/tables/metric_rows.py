@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmark import datasets
 from benchmark.engine.cells import Cell
 from benchmark.engine.experiment import MethodSettings, ScoreSettings
 from benchmark.engine.run_record import Part
@@ -36,7 +37,7 @@ def _row(part: Part, label: str, method: MethodSettings, score: ScoreSettings, o
         row.status = reason
         return row
     row.scores = read_scores(cell, part.pairs, score.ids)
-    row.notes = [*count_undefined(row.scores), *notes(part, label, out)]
+    row.notes = [*count_undefined(row.scores), *notes(part, label, method, out)]
     return row
 
 
@@ -46,7 +47,7 @@ def unfused(part: Part, label: str, out: Path) -> str | None:
     return (fuse.reason or "not fused") if fuse and fuse.status == "failed" else None
 
 
-def notes(part: Part, label: str, out: Path) -> list[str]:
+def notes(part: Part, label: str, method: MethodSettings, out: Path) -> list[str]:
     """Return what a reader should know of a method's weights."""
     lines = []
     train, fuse = (Cell(out, part.title, label, stage).manifest() for stage in ("train", "fuse"))
@@ -57,4 +58,7 @@ def notes(part: Part, label: str, out: Path) -> list[str]:
         lines.append("its manifest does not say by which settings it was fused; run fuse again")
     elif settings.get("official weights") is False:
         lines.append(OTHER_WEIGHTS)
+    elif settings.get("official weights") and method.kind:
+        title = datasets.titles().get(part.name, part.title)
+        lines += filter(None, [method.kind.leakage(method.variant, title)])
     return lines
