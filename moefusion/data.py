@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from metrics.errors import InputError
+
 Item = TypeVar("Item")
 Collated = TypeVar("Collated")
 
@@ -90,12 +92,12 @@ class PreparedSamples(Dataset[Sample]):
         """Return a sample.
 
         Raises:
-            ValueError: It cannot be trained on.
+            InputError: It cannot be trained on.
         """
         sample = self.data[index]
         wrong = _wrong(sample, self.classes)
         if wrong:
-            raise ValueError(f"sample {index}: {wrong}")
+            raise InputError(f"sample {index}: {wrong}")
         infrared, visible, boxes, labels = sample
         sample = Sample(infrared.float(), visible.float(), boxes.float(), labels.long())
         return sample if self.size is None else resize(sample, self.size)
@@ -118,11 +120,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Return samples as one batch.
 
     Raises:
-        ValueError: Their sizes differ.
+        InputError: Their sizes differ.
     """
     sizes = {tuple(sample.infrared.shape[1:]) for sample in samples}
     if len(sizes) > 1:
-        raise ValueError(f"images of one batch: expected one size, got {sorted(sizes)}. Set TrainingConfig.resize.")
+        raise InputError(f"images of one batch: expected one size, got {sorted(sizes)}. Set TrainingConfig.resize")
     return Batch(
         torch.stack([sample.infrared for sample in samples]),
         torch.stack([sample.visible for sample in samples]),
@@ -149,7 +151,7 @@ def load_batches(
         pin_memory: Put the batches where a GPU fetches them faster.
 
     Raises:
-        ValueError: As the data or `collate` raises it, from a worker as well.
+        InputError: As the data or `collate` raises it, from a worker as well.
     """
     # From a worker a raised error would come with its whole traceback as the message, and in a reference cycle with
     # the loader's iterator, which waits five seconds for its workers when the garbage collector finds it.
@@ -219,11 +221,11 @@ def _wrong(sample: Sample, classes: int) -> str | None:
         if not bool(((image >= 0) & (image <= 1)).all()):
             return f"{name}: expected values in [0, 1], got {image.min().item():g} to {image.max().item():g}."
     if infrared.shape != visible.shape:
-        return f"infrared is {tuple(infrared.shape)} but visible is {tuple(visible.shape)}; expected one size."
+        return f"infrared is {tuple(infrared.shape)} but visible is {tuple(visible.shape)}; expected one size"
     if boxes.ndim != 2 or boxes.shape[1] != 4 or labels.shape != boxes.shape[:1]:
-        return f"expected boxes (K, 4) and labels (K,), got {tuple(boxes.shape)} and {tuple(labels.shape)}."
+        return f"expected boxes (K, 4) and labels (K,), got {tuple(boxes.shape)} and {tuple(labels.shape)}"
     if not bool((boxes[:, 2:] > boxes[:, :2]).all()) or not bool(boxes.isfinite().all()):
-        return f"boxes: expected x0 < x1 and y0 < y1 in all, got {boxes.tolist()}."
+        return f"boxes: expected x0 < x1 and y0 < y1 in all, got {boxes.tolist()}"
     if labels.is_floating_point() or not bool(((labels >= 1) & (labels <= classes)).all()):
-        return f"labels: expected whole numbers from 1 to {classes}, got {labels.tolist()}."
+        return f"labels: expected whole numbers from 1 to {classes}, got {labels.tolist()}"
     return None

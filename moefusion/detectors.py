@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 
+from metrics.errors import InputError
 from moefusion.backbones import build_detectors
 from moefusion.config import DetectorConfig
 from moefusion.data import DetectedObjects, Target
@@ -68,7 +69,7 @@ class AuxiliaryDetectors(nn.Module):
             infrared, visible: (N, 1, H, W), luma on the scale [0, 1]. Any H and W will do.
 
         Raises:
-            ValueError: The shapes do not fit.
+            InputError: The shapes do not fit.
         """
         pyramids = self._pyramids(infrared, visible)
         _, maps = self._attend(*(pyramid["0"] for pyramid in pyramids))
@@ -82,7 +83,7 @@ class AuxiliaryDetectors(nn.Module):
             targets: The objects of each image, the same for both modalities.
 
         Raises:
-            ValueError: The shapes do not fit, or the detectors are not in training mode.
+            InputError: The shapes do not fit, or the detectors are not in training mode.
         """
         return self.train_on(infrared, visible, targets)[1]
 
@@ -91,9 +92,9 @@ class AuxiliaryDetectors(nn.Module):
     ) -> tuple[AttentionMaps, dict[str, Tensor]]:
         """Return the attention maps and the detection losses from one pass; arguments as for `losses`."""
         if not self.training:
-            raise ValueError("the detectors are in evaluation mode and have no losses. Call train() first.")
+            raise InputError("the detectors are in evaluation mode and have no losses. Call train() first")
         if len(targets) != len(infrared):
-            raise ValueError(f"targets: expected one for each of {len(infrared)} images, got {len(targets)}.")
+            raise InputError(f"targets: expected one for each of {len(infrared)} images, got {len(targets)}")
         attended, maps = self._attended(infrared, visible)
         images = _image_list(infrared)
         losses = {}
@@ -115,10 +116,10 @@ class AuxiliaryDetectors(nn.Module):
             infrared, visible: As for `attention`.
 
         Raises:
-            ValueError: The shapes do not fit, or the detectors are in training mode.
+            InputError: The shapes do not fit, or the detectors are in training mode.
         """
         if self.training:
-            raise ValueError("the detectors are in training mode and detect nothing. Call eval() first.")
+            raise InputError("the detectors are in training mode and detect nothing. Call eval() first")
         attended, _ = self._attended(infrared, visible)
         images = _image_list(infrared)
         detected = {}

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from metrics.errors import InputError
 from moefusion.data import PreparedSamples, Samples
 from moefusion.model import MoEFusion
 
@@ -19,10 +20,10 @@ def gate_shares(model: MoEFusion, data: Samples, size: tuple[int, int] | None = 
         size: (height, width) that the images are brought to; None leaves them as they are.
 
     Raises:
-        ValueError: There is no sample, or one does not fit.
+        InputError: There is no sample, or one does not fit.
     """
     if len(data) == 0:
-        raise ValueError("data: expected at least one sample, got none.")
+        raise InputError("data: expected at least one sample, got none")
     prepared = PreparedSamples(data, model.classes, size)
     device = next(model.parameters()).device
     rows: dict[str, list[Tensor]] = {name: [] for name in model.fusion.gate_names}
@@ -52,7 +53,7 @@ def expert_responses(model: MoEFusion, infrared: Tensor, visible: Tensor) -> dic
         the absolute answer. The first half of the experts sees the visible features, the second half the infrared.
 
     Raises:
-        ValueError: The shapes do not fit, or the model has no local experts.
+        InputError: The shapes do not fit, or the model has no local experts.
     """
     device = next(model.parameters()).device
     pair = infrared[None].to(device), visible[None].to(device)

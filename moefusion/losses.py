@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from metrics.errors import InputError
+
 
 class FusionLoss(NamedTuple):
     """The total fusion loss and its unweighted terms, all scalars."""
@@ -29,7 +31,7 @@ def fusion_loss(
         alpha: Weight of the gradient loss, `FusionConfig.alpha`.
 
     Raises:
-        ValueError: The shapes differ.
+        InputError: The shapes differ.
 
     Reference:
         Cao, Sun, Zhu and Hu, "Multi-modal Gated Mixture of Local-to-Global Experts for Dynamic Image Fusion", 2023.
@@ -50,7 +52,7 @@ def pixel_loss(fused: Tensor, infrared: Tensor, visible: Tensor, mask: Tensor) -
         mask: M, (N, 1, H, W), 1 on foreground and 0 elsewhere.
 
     Raises:
-        ValueError: The shapes differ.
+        InputError: The shapes differ.
     """
     _check_shapes(fused, infrared=infrared, visible=visible, mask=mask)
     foreground = mask * (fused - torch.maximum(infrared, visible))
@@ -65,7 +67,7 @@ def gradient_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
         fused, infrared, visible: F, I and V, (N, 1, H, W), on the scale [0, 1].
 
     Raises:
-        ValueError: The shapes differ.
+        InputError: The shapes differ.
     """
     _check_shapes(fused, infrared=infrared, visible=visible)
     sharpest = torch.maximum(_gradient(infrared), _gradient(visible))
@@ -104,19 +106,19 @@ def foreground_mask(boxes: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         size: (H, W).
 
     Raises:
-        ValueError: There is no image, or something is not a list of boxes.
+        InputError: There is no image, or something is not a list of boxes.
     """
     if not boxes:
-        raise ValueError("boxes: expected one (number of boxes, 4) tensor for each image, got none.")
+        raise InputError("boxes: expected one (number of boxes, 4) tensor for each image, got none")
     return torch.stack([_inside(image, index, size) for index, image in enumerate(boxes)])
 
 
 def _inside(boxes: Tensor, index: int, size: tuple[int, int]) -> Tensor:
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes of image {index}: expected shape (number of boxes, 4), got {tuple(boxes.shape)}.")
+        raise InputError(f"boxes of image {index}: expected shape (number of boxes, 4), got {tuple(boxes.shape)}")
     # Written so that a box with a NaN is refused as well.
     if not bool((boxes[:, 2:] >= boxes[:, :2]).all()):
-        raise ValueError(f"boxes of image {index}: expected x0 <= x1 and y0 <= y1 in all, got {boxes.tolist()}.")
+        raise InputError(f"boxes of image {index}: expected x0 <= x1 and y0 <= y1 in all, got {boxes.tolist()}")
     left, top, right, bottom = boxes.float().unsqueeze(2).unbind(1)
     rows = torch.arange(size[0], device=boxes.device) + 0.5
     columns = torch.arange(size[1], device=boxes.device) + 0.5
@@ -133,7 +135,7 @@ def _gradient(image: Tensor) -> Tensor:
 
 def _check_shapes(fused: Tensor, **others: Tensor) -> None:
     if fused.ndim != 4 or fused.shape[1] != 1:
-        raise ValueError(f"fused: expected shape (N, 1, H, W), got {tuple(fused.shape)}.")
+        raise InputError(f"fused: expected shape (N, 1, H, W), got {tuple(fused.shape)}")
     for name, other in others.items():
         if other.shape != fused.shape:
-            raise ValueError(f"{name}: expected the shape of fused, {tuple(fused.shape)}, got {tuple(other.shape)}.")
+            raise InputError(f"{name}: expected the shape of fused, {tuple(fused.shape)}, got {tuple(other.shape)}")

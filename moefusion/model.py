@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from metrics.errors import InputError
 from moefusion.config import DetectorConfig, FusionConfig
 from moefusion.data import Batch, Target
 from moefusion.detectors import AttentionMaps, AuxiliaryDetectors
@@ -56,11 +57,11 @@ class MoEFusion(nn.Module):
             initialise: Load the weights that `detector` names; without, a checkpoint will fill them.
 
         Raises:
-            ValueError: The detectors' weights cannot be obtained or do not fit, or there is no class.
+            InputError: The detectors' weights cannot be obtained or do not fit, or there is no class.
         """
         super().__init__()
         if type(classes) is not int or classes < 1:
-            raise ValueError(f"classes: expected a whole number from 1, got {classes!r}.")
+            raise InputError(f"classes: expected a whole number from 1, got {classes!r}")
         self.classes = classes
         self.fusion_config = fusion or FusionConfig.paper()
         self.detector_config = detector or DetectorConfig.paper()
@@ -76,7 +77,7 @@ class MoEFusion(nn.Module):
             infrared, visible: (N, 1, H, W), luma on the scale [0, 1]. Any H and W will do.
 
         Raises:
-            ValueError: The shapes do not fit.
+            InputError: The shapes do not fit.
         """
         maps: AttentionMaps | tuple[()] = ()
         if self.detectors is not None:
@@ -97,7 +98,7 @@ class MoEFusion(nn.Module):
             noise: Draws for the gates, as `FusionNetwork.forward` takes them.
 
         Raises:
-            ValueError: The batch does not fit, or the model is not in training mode.
+            InputError: The batch does not fit, or the model is not in training mode.
         """
         infrared, visible = batch.infrared, batch.visible
         detection: dict[str, Tensor] = {}

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from metrics.errors import InputError
 from moefusion.config import FusionConfig
 from moefusion.experts import GlobalExpert, LocalExpert, Mixed, Mixture
 from moefusion.losses import load_balance
@@ -147,7 +148,7 @@ class FusionNetwork(nn.Module):
                 None draws them from torch's generator. Evaluation has no noise.
 
         Raises:
-            ValueError: Shapes do not fit, attention is missing, or noise is not what the gates need.
+            InputError: Shapes do not fit, attention is missing, or noise is not what the gates need.
         """
         drawn = self._check_noise(noise, len(infrared))
         dense, attention = self._features(infrared, visible, attention_infrared, attention_visible)
@@ -184,10 +185,10 @@ class FusionNetwork(nn.Module):
             visible features, the second half the infrared.
 
         Raises:
-            ValueError: Shapes do not fit, or the configuration has no local experts.
+            InputError: Shapes do not fit, or the configuration has no local experts.
         """
         if self.config.local_experts is not True:
-            raise ValueError(f"no local experts to look at: local_experts is {self.config.local_experts!r}, not True.")
+            raise InputError(f"no local experts to look at: local_experts is {self.config.local_experts!r}, not True")
         dense, attention = self._features(infrared, visible, attention_infrared, attention_visible)
         features = {}
         for part, sources in _local_sources(dense, attention).items():
@@ -207,15 +208,15 @@ class FusionNetwork(nn.Module):
         if not self.config.uses_attention:
             return None
         if infrared is None or visible is None:
-            raise ValueError(
+            raise InputError(
                 f"attention maps are missing; local_experts={self.config.local_experts!r} needs that of infrared and "
-                "that of visible. Pass both, or set local_experts to False."
+                "that of visible; pass both, or set local_experts to False"
             )
         for name, attention in (("infrared", infrared), ("visible", visible)):
             if attention.ndim != 4 or attention.shape[:2] != image.shape[:2] or attention.shape != infrared.shape:
-                raise ValueError(
+                raise InputError(
                     f"attention_{name}: expected shape ({len(image)}, 1, h, w), the same for both, "
-                    f"got {tuple(attention.shape)}."
+                    f"got {tuple(attention.shape)}"
                 )
         if self.config.attention_merge == "maximum":
             merged = torch.maximum(infrared, visible)
@@ -227,13 +228,13 @@ class FusionNetwork(nn.Module):
         if noise is None:
             return {}
         if not self.training:
-            raise ValueError("noise is for training only, and the network is in evaluation mode. Leave it out.")
+            raise InputError("noise is for training only, and the network is in evaluation mode. Leave it out")
         if set(noise) != set(self.gate_names):
-            raise ValueError(f"noise: expected draws for {', '.join(self.gate_names)}, got {', '.join(noise)}.")
+            raise InputError(f"noise: expected draws for {', '.join(self.gate_names)}, got {', '.join(noise)}")
         expected = (batch, self.config.experts)
         for name, draws in noise.items():
             if draws.shape != expected:
-                raise ValueError(f"noise of {name}: expected shape {expected}, got {tuple(draws.shape)}.")
+                raise InputError(f"noise of {name}: expected shape {expected}, got {tuple(draws.shape)}")
         return noise
 
 
@@ -250,13 +251,13 @@ def check_pair(infrared: Tensor, visible: Tensor) -> None:
     """Refuse images that are not two batches (N, 1, H, W) of one shape.
 
     Raises:
-        ValueError: They are not.
+        InputError: They are not.
     """
     for name, image in (("infrared", infrared), ("visible", visible)):
         if image.ndim != 4 or image.shape[1] != 1 or image.numel() == 0:
-            raise ValueError(f"{name}: expected shape (N, 1, H, W), none of them 0, got {tuple(image.shape)}.")
+            raise InputError(f"{name}: expected shape (N, 1, H, W), none of them 0, got {tuple(image.shape)}")
     if infrared.shape != visible.shape:
-        raise ValueError(
+        raise InputError(
             f"infrared is {tuple(infrared.shape)} but visible is {tuple(visible.shape)}; "
-            "fusion needs registered images of one size."
+            "fusion needs registered images of one size"
         )
