@@ -11,9 +11,9 @@ from metrics.conventions import convention_of
 from metrics.errors import InputError
 from metrics.names import match_folders
 from metrics.opencv import cv2
-from metrics.registry import Selection, select
-from metrics.remarks import Remark, remarks_on, summarise, unread_files
-from metrics.scoring import evaluate_files, require_size
+from metrics.registry import METRICS, Selection, select
+from metrics.remarks import ROUNDING, Remark, remarks_on, summarise, unread_files
+from metrics.scoring import evaluate_files, find_rounding, require_size
 from metrics.workers import Workers, as_workers
 
 _NAMED = 5  # names that an error spells out before it only counts
@@ -109,6 +109,23 @@ def evaluate_triples(
     return _in_processes(evaluate_files, triples, convention, size, metrics, workers)
 
 
+def find_rounding_in_triples(
+    triples: Sequence[tuple[Path, Path, Path]],
+    *,
+    convention: str,
+    size: tuple[int, int] | None,
+    metrics: Selection,
+    workers: int | Workers | None = None,
+) -> dict[str, int]:
+    """Return on how many triples a metric's value rests on rounding errors, by its id; the arguments as above."""
+    sensitive = [name for name in select(metrics, convention) if METRICS[name].rests_on_rounding]
+    if not sensitive:
+        return {}
+    found = list(_in_processes(find_rounding, triples, convention, size, sensitive, workers))
+    counts = {name: sum(name in names for names in found) for name in sensitive}
+    return {name: count for name, count in counts.items() if count}
+
+
 def _in_processes(
     score: Callable[..., Any],
     triples: Sequence[tuple[Path, Path, Path]],
@@ -146,7 +163,9 @@ def _evaluate_and_remark(
     infrared: Path, visible: Path, fused: Path, **options: Any
 ) -> tuple[dict[str, float], list[Remark]]:
     values = evaluate_files(infrared, visible, fused, **options)
-    return values, remarks_on({"infrared": infrared, "visible": visible, "fused": fused})
+    rounding = find_rounding(infrared, visible, fused, **options)
+    remarks = [(", ".join(rounding), ROUNDING)] if rounding else []
+    return values, remarks_on({"infrared": infrared, "visible": visible, "fused": fused}) + remarks
 
 
 def _require_sources(fused: dict[str, Path], sources: dict[str, Path], folder: str | Path, band: str) -> None:

@@ -48,6 +48,8 @@ class Metric:
         paper: Whether it is one of the eight of the MoE-Fusion paper, the default selection.
         undefined: Of which images the value is NaN, in words that follow "where"; empty where it always exists.
         symmetric: Whether the sources can be exchanged in every convention.
+        rests_on_rounding: Of uint8 (H, W) images, whether rounding errors decide part of the value; None where they
+            never do.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Metric:
     paper: bool = False
     undefined: str = ""
     symmetric: bool = True
+    rests_on_rounding: Callable[[ImageArray, ImageArray, ImageArray], bool] | None = None
 
     def compute(self, convention: str, infrared: ImageArray, visible: ImageArray, fused: ImageArray) -> float:
         """Return the metric of uint8 (H, W) images as a convention computes it.

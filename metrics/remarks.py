@@ -11,6 +11,7 @@ from metrics.images import ImageArray
 TURNED = "turned or mirrored, as the EXIF orientation says"
 PAGES = "files of several pages or frames, of which the first is taken"
 BLACK = "almost black (no level above 1): were levels from 0 to 1 saved as 8 bits?"
+ROUNDING = "with flat areas, where the value rests on rounding errors"
 _HIGHEST_BLACK = 1  # the highest level of an image that held 0-1
 _NAMED = 3
 

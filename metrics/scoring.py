@@ -8,7 +8,7 @@ import numpy as np
 from metrics.checks import require_one_size
 from metrics.conventions import convention_of
 from metrics.errors import InputError
-from metrics.images import ImageArray, read
+from metrics.images import ImageArray, grey, read
 from metrics.opencv import cv2
 from metrics.registry import METRICS, Selection, is_everything, select
 from metrics.sharing import sharing
@@ -93,6 +93,42 @@ def evaluate_files(
     Raises:
         InputError: A file cannot be read or scored, or the convention is unknown.
     """
+    images = _read_triple(infrared_path, visible_path, fused_path, convention, size)
+    try:
+        return evaluate(*images, convention=convention, metrics=metrics)
+    except InputError as error:
+        raise InputError(f"{fused_path}: {error}") from None
+
+
+def find_rounding(
+    infrared_path: str | Path,
+    visible_path: str | Path,
+    fused_path: str | Path,
+    *,
+    convention: str = "tang2022",
+    size: tuple[int, int] | None = None,
+    metrics: Selection = "paper",
+) -> tuple[str, ...]:
+    """Return the ids of the metrics whose value for these files rests partly on rounding errors; see `evaluate_files`.
+
+    These metrics divide by variances without a constant that matters, and have a random value in flat areas: another
+    program gives other digits there.
+    """
+    tests = {name: METRICS[name].rests_on_rounding for name in select(metrics, convention)}
+    if not any(tests.values()):
+        return ()
+    images = [grey(image) for image in _read_triple(infrared_path, visible_path, fused_path, convention, size)]
+    return tuple(name for name, rests_on_rounding in tests.items() if rests_on_rounding and rests_on_rounding(*images))
+
+
+def _read_triple(
+    infrared_path: str | Path,
+    visible_path: str | Path,
+    fused_path: str | Path,
+    convention: str,
+    size: tuple[int, int] | None,
+) -> tuple[ImageArray, ImageArray, ImageArray]:
+    """Return the images of three files as a convention scores them, all of one size."""
     prepare = convention_of(convention).prepare
     paths = [Path(path) for path in (infrared_path, visible_path, fused_path)]
     infrared, visible, fused = prepare(*map(read, paths))
@@ -112,10 +148,7 @@ def evaluate_files(
             f"{paths[2]} is {_size(fused)} but its sources are {_size(visible)}; a fused image keeps its sources' "
             f"size. {_size_advice(fused, visible)}"
         )
-    try:
-        return evaluate(infrared, visible, fused, convention=convention, metrics=metrics)
-    except InputError as error:
-        raise InputError(f"{paths[2]}: {error}") from None
+    return infrared, visible, fused
 
 
 def _size_advice(fused: ImageArray, source: ImageArray) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from metrics.checks import require_grey
 from metrics.images import ImageArray
 from metrics.metric import Metric, rule
+from metrics.opencv import cv2
 from metrics.sharing import computed_once
 from metrics.windows import Maps, Window, levels, local_covariance
 
@@ -78,6 +79,15 @@ def _halve(image: Maps, window: Window) -> Maps:
     return np.ascontiguousarray(window.average(image)[::2, ::2])
 
 
+def _rounding_decides(infrared: ImageArray, visible: ImageArray, fused: ImageArray) -> bool:
+    """Return whether a window of the first scale is flat, but not black, in a source: its gain has a random sign."""
+    size = np.ones((_WINDOWS[0].taps,) * 2, np.uint8)
+    margin = _WINDOWS[0].taps // 2
+    inside = slice(margin, -margin)
+    flat = ((cv2.dilate(image, size) == cv2.erode(image, size)) & (image > 0) for image in (infrared, visible))
+    return any(bool(image[inside, inside].any()) for image in flat)
+
+
 METRICS = (
     Metric(
         "VIFF",
@@ -89,5 +99,6 @@ METRICS = (
         {"mefb": rule("about 0.2 to 2.2", ties="infrared"), "han2013": rule("about 0.2 to 2.2")},
         smallest=SMALLEST,
         symmetric=False,
+        rests_on_rounding=_rounding_decides,
     ),
 )

@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metrics.checks import require_grey
 from metrics.images import ImageArray
@@ -99,13 +100,20 @@ def edge_similarity(infrared: ImageArray, visible: ImageArray, fused: ImageArray
     return float((saliency * quality).sum()) / whole if whole else math.nan
 
 
-def flat_windows(infrared: ImageArray, visible: ImageArray, fused: ImageArray) -> float:
-    """Return the share of 7x7 windows that are flat but not black in any image: there Q_c and Q_y are noise, 0 to 1."""
-    flat = [
-        (cv2.dilate(image, np.ones((7, 7))) == cv2.erode(image, np.ones((7, 7)))) & (image > 0)
-        for image in (infrared, visible, fused)
-    ]
-    return float(np.any(flat, axis=0)[3:-3, 3:-3].mean())
+def _rounding_decides_q_y(infrared: ImageArray, visible: ImageArray, fused: ImageArray) -> bool:
+    """Return whether a window is flat, but not black, in the fused image and in a source."""
+    return bool((_flat(fused) & (_flat(infrared) | _flat(visible))).any())
+
+
+def _rounding_decides_q_c(infrared: ImageArray, visible: ImageArray, fused: ImageArray) -> bool:
+    """Return whether a window is flat, but not black, in any of the images."""
+    return bool((_flat(infrared) | _flat(visible) | _flat(fused)).any())
+
+
+def _flat(image: ImageArray) -> NDArray[np.bool_]:
+    window = np.ones((7, 7), np.uint8)
+    flat = (cv2.dilate(image, window) == cv2.erode(image, window)) & (image > 0)
+    return np.asarray(flat[3:-3, 3:-3], np.bool_)
 
 
 def _pairs(infrared: ImageArray, visible: ImageArray, fused: ImageArray) -> list[tuple[ImageArray, ImageArray]]:
@@ -154,6 +162,7 @@ METRICS = (
         {"mefb": rule("about 0 to 1; 7x7 Gaussian window, σ 1.5")},
         smallest=_SMALLEST,
         undefined="both sources are black",
+        rests_on_rounding=_rounding_decides_q_y,
     ),
     Metric(
         "Q_c",
@@ -166,6 +175,7 @@ METRICS = (
         smallest=_SMALLEST,
         undefined="the fused image is constant",
         symmetric=False,
+        rests_on_rounding=_rounding_decides_q_c,
     ),
     Metric(
         "Q_w",

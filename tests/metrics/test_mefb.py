@@ -1,6 +1,7 @@
 """What the metrics of Z. Liu's family give by their definitions, without the programs' own numbers."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import metrics
 from metrics.definitions.frequency import filtered, radial_frequencies, stretched
 from metrics.definitions.phase_congruency import _filters
-from metrics.images import ImageArray
+from metrics.images import ImageArray, write
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +77,26 @@ def test_the_energy_of_filters_is_that_in_the_image_domain(shape: tuple[int, int
     for angular, products in zip(bank.angular, bank.products, strict=True):
         total = sum(np.fft.ifft2(radial * angular).real for radial in bank.radial) * math.sqrt(shape[0] * shape[1])
         assert products == pytest.approx(float((total**2).sum()), rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("flat", "expected"),
+    [
+        ((), set()),
+        (("infrared",), {"Q_c", "VIFF"}),
+        (("fused",), {"Q_c"}),
+        (("visible", "fused"), {"Q_c", "Q_y", "VIFF"}),
+    ],
+)
+def test_where_rounding_decides_it_is_told(flat: tuple[str, ...], expected: set[str], tmp_path: Path) -> None:
+    """Flat windows: 17x17 in a source for VIFF, 7x7 in any image for Q_c, in the fused image and a source for Q_y."""
+    for number, band in enumerate(("infrared", "visible", "fused")):
+        pixels = np.random.default_rng(number).integers(0, 256, (48, 48), dtype=np.uint8)
+        if band in flat:
+            pixels[10:30, 10:30] = 255
+        (tmp_path / band).mkdir()
+        write(tmp_path / band / "1.png", pixels)
+    folders = [tmp_path / band for band in ("infrared", "visible", "fused")]
+    frame = metrics.evaluate_folder(*folders, convention="mefb", metrics="all", workers=1)
+    told = [remark for remark in frame.attrs["remarks"] if "rounding" in remark]
+    assert {name for remark in told for name in remark.partition(":")[0].split(", ")} == expected

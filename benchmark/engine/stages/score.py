@@ -25,6 +25,7 @@ from metrics import images
 from metrics.code import code_digest
 from metrics.errors import InputError
 from metrics.files import require_there, require_unchanged, stamp_files, write_bytes
+from metrics.folder import find_rounding_in_triples
 from metrics.registry import is_everything
 from metrics.workers import Workers
 
@@ -146,9 +147,21 @@ class Score(Stage):
         return self.fused / f"{name}.png"
 
     def finish(self, cell: Cell) -> Finished:
-        """Return on how many images which metric is undefined."""
+        """Return on how many images which metric is undefined, or rests on rounding errors."""
         frame = _frame(_read_rows(cell), self.pairs, self.settings.ids)
-        return Finished(count_undefined(frame), [cell.folder / SCORES])
+        triples = [(pair.infrared, pair.visible, self._path(name)) for name, pair in self.pairs.items()]
+        rounding = find_rounding_in_triples(
+            triples,
+            convention=self.settings.convention,
+            size=self.settings.pixels,
+            metrics=self.settings.ids,
+            workers=self.workers,
+        )
+        remarks = [
+            f"{metric}: rests on rounding errors in flat areas of {count} of {len(triples)} images"
+            for metric, count in rounding.items()
+        ]
+        return Finished([*count_undefined(frame), *remarks], [cell.folder / SCORES])
 
 
 def read_scores(cell: Cell, pairs: Iterable[Pair], ids: Sequence[str] | None = None) -> pd.DataFrame:
