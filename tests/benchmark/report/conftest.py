@@ -108,6 +108,6 @@ def _row(
     if not ranked:
         frame["SCD"] = np.nan
     score.open({"convention": "tang2022", "size": "native", "code": "ef" * 32}, items, discard=lambda names: None)
-    frame.to_csv(score.folder / SCORES)
+    frame.to_csv(score.folder / SCORES, na_rep="nan")  # an empty cell is a metric that was not scored
     score.close()
     return tables.MethodScores(label, frame, ranked=ranked)
