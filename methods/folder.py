@@ -11,7 +11,7 @@ from methods.base import Method
 from metrics import images
 from metrics.errors import InputError
 from metrics.images import ImageArray
-from metrics.names import Pattern, difference, find_file, index_by
+from metrics.names import NamedFiles, Pattern, difference, index_by
 
 
 class Folder(Method):
@@ -26,7 +26,7 @@ class Folder(Method):
 
     def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
         super().__init__(variant=variant, weights=weights, device=device)
-        self._index = functools.cache(_index)
+        self._files = functools.cache(_files)
         self._used: dict[Path, str] = {}
         if weights is None:
             raise InputError("method 'folder' needs the folder of fused images; write it as folder:PATH")
@@ -61,8 +61,9 @@ class Folder(Method):
 
     def _path(self, dataset: str, name: str) -> Path:
         place = Path(str(self.weights).replace("{dataset}", dataset))
-        index = self._index(place)
-        path = index.get(name) if "{}" in place.name else find_file(index, name)
+        files = self._files(place)
+        index = files.index
+        path = index.get(name) if "{}" in place.name else files.find(name)
         if path is None:
             raise InputError(
                 f"{place} has no image named {name} (of {len(index)} there, such as {next(iter(index))})"
@@ -76,6 +77,8 @@ class Folder(Method):
         return path
 
 
-def _index(place: Path) -> dict[str, Path]:
+def _files(place: Path) -> NamedFiles:
     """Return the images of a folder by name, or those that fit a pattern, `folder/Fuse{}.png`, by what is in its {}."""
-    return index_by(place.parent, Pattern.parse(place.name)) if "{}" in place.name else images.index(place)
+    if "{}" in place.name:
+        return NamedFiles(index_by(place.parent, Pattern.parse(place.name)))
+    return NamedFiles(images.index(place))

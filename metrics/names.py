@@ -218,29 +218,39 @@ def find_patterns(names: Mapping[str, Sequence[str]], leader: str | None = None)
     return [chosen for number, _, chosen in solutions if number == solutions[0][0]]
 
 
-def find_file(index: Mapping[str, Path], name: str) -> Path | None:
-    """Return the file of a scene in an index by name, or by the one beginning or end that all its names have in common.
+class NamedFiles:
+    """The image files of one folder, found by the names of scenes.
 
-    Args:
-        index: Files of one folder, as `images.index` returns them.
-        name: Of the scene.
-
-    Raises:
-        InputError: Several files could be meant.
+    A scene's file has its name, or its name with the one beginning or end that all names of the folder have in common.
     """
-    wanted = {name, name[:-1]} if re.search(r"\d[DN]$", name) else {name}
-    if name in index:
-        return index[name]
-    found = {
-        index[stem]: pattern
-        for pattern in reversed(_candidates(list(index)))
-        for stem in index
-        if pattern.identify(stem) in wanted
-    }
-    if len(found) > 1:
-        meant = ", ".join(f"{path.name} by {pattern}" for path, pattern in found.items())
-        raise InputError(f"{name} could be {meant}; give a pattern of the names.")
-    return next(iter(found), None)
+
+    def __init__(self, index: Mapping[str, Path]) -> None:
+        """Prepare to find files.
+
+        Args:
+            index: Files by name, as `images.index` returns them.
+        """
+        self.index = index
+        self._by_identity: dict[str, dict[Path, Pattern]] = {}
+        for pattern in reversed(_candidates(list(index))):
+            for name, path in index.items():
+                if identity := pattern.identify(name):
+                    self._by_identity.setdefault(identity, {})[path] = pattern
+
+    def find(self, scene: str) -> Path | None:
+        """Return a scene's file; None when there is none.
+
+        Raises:
+            InputError: Several files could be meant.
+        """
+        if scene in self.index:
+            return self.index[scene]
+        scenes = (scene, scene[:-1]) if re.search(r"\d[DN]$", scene) else (scene,)
+        found = {path: pattern for name in scenes for path, pattern in self._by_identity.get(name, {}).items()}
+        if len(found) > 1:
+            meant = ", ".join(f"{path.name} by {pattern}" for path, pattern in found.items())
+            raise InputError(f"{scene} could be {meant}; give a pattern of the names.")
+        return next(iter(found), None)
 
 
 def _candidates(names: Sequence[str]) -> list[Pattern]:

@@ -1,6 +1,7 @@
 """Runs on folders as people have them: by a data set's name, with their names and sizes, in colour, without boxes."""
 
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -154,3 +155,20 @@ def test_references_are_those_of_the_run() -> None:
 def test_unknown_experiments_list_the_data_sets() -> None:
     with pytest.raises(InputError, match="unknown experiment '.*'; known: .*roadscene, tno, path/to/file.toml"):
         experiment.read("tn\N{CYRILLIC SMALL LETTER O}")
+
+
+def test_a_data_set_of_a_user_s_own_is_run(pairs: list[tuple[ImageArray, ImageArray]], tmp_path: Path) -> None:
+    """The example of docs/datasets.md, through the run to a table."""
+    page = Path(__file__).parents[2] / "docs" / "datasets.md"
+    code = re.search(r"<!-- own data set -->\n```python\n(.*?)```", page.read_text(), re.DOTALL)
+    assert code
+    (tmp_path / "my_dataset.py").write_text(code[1])
+    root = tmp_path / "data" / "harbour"
+    put(root / "thermal", "ab", [pair[0] for pair in pairs])
+    put(root / "rgb", "ab", [pair[1] for pair in pairs])
+    (root / "boxes.csv").write_text("a,1,2,30,40,ship\nb,3,4,9,80,buoy\n")
+    outcome, _ = make(f"{tmp_path}/my_dataset.py:harbour", tmp_path / "data", tmp_path / "out")
+    assert outcome.status == 0, outcome.reasons
+    table = pd.read_csv(tmp_path / "out" / "table1.csv")
+    assert list(table["dataset"]) == ["harbour"] * 2
+    assert "the last pair is the test" in table["split"].iloc[0]
