@@ -1,4 +1,7 @@
-"""Score a folder of fused images: `python -m metrics INFRARED_DIR VISIBLE_DIR FUSED_DIR`."""
+"""Score a folder of fused images: `python -m metrics INFRARED_DIR VISIBLE_DIR FUSED_DIR`.
+
+`python -m metrics which SF=0.0364 SD=8.60` says which conventions can have printed such values.
+"""
 
 import re
 import sys
@@ -16,6 +19,7 @@ from metrics.errors import InputError, plain
 from metrics.files import write_bytes
 from metrics.folder import evaluate_folder
 from metrics.registry import METRICS, select
+from metrics.which import exclude_conventions, parse_row
 
 
 def score(
@@ -113,10 +117,26 @@ def _table(frame: pd.DataFrame, convention: str, title: str) -> Table:
     return table
 
 
+def which(row: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="ID=VALUE ...")], /) -> None:
+    """Say which conventions can have printed a row of a published table, by scale and by what holds within one.
+
+    Args:
+        row: Values, means over a data set, such as SF=0.0364 SD=8.60 VIF=0.66 MI=2.95.
+    """
+    table = Table("convention", "can have printed it")
+    for convention, reasons in exclude_conventions(parse_row(row)).items():
+        table.add_row(convention, f"no: {'; '.join(reasons)}" if reasons else "yes")
+    Console().print(table)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Return the exit status: 0, 2 for input that cannot be used, 130 when interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        tyro.cli(score, prog="python -m metrics", args=arguments)
+        if arguments[:1] == ["which"]:
+            tyro.cli(which, prog="python -m metrics which", args=arguments[1:])
+        else:
+            tyro.cli(score, prog="python -m metrics", args=arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
