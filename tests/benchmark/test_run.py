@@ -376,7 +376,7 @@ def test_weights_of_ones_own_are_told_from_the_authors(scenes: Path, tmp_path: P
         "from torch import nn\n"
         "class Net(NetworkMethod):\n"
         "    name = 'net'\n"
-        "    record = Record('P', 2020, '-', '-', '-', (WeightFile('n.pth'),), 1, 'official outputs')\n"
+        "    record = Record('P', 2020, '-', '-', '-', '-', (WeightFile('n.pth'),), (), 1, 'official outputs')\n"
         "    def load(self, files):\n"
         "        network = nn.Conv2d(1, 1, 1)\n"
         "        fill(network, read_state(files['n.pth']), files['n.pth'])\n"

@@ -184,7 +184,7 @@ def test_files_changed_between_runs(change: Change, scenes: Path, tmp_path: Path
         assert "every pair needs its fused image" in one_error(complaints)
     if change is truncate_fused:
         assert status == 2
-        assert "delete it: the next run fuses it anew" in one_error(complaints)
+        assert "delete it: the next run fuses it again" in one_error(complaints)
         fused.unlink()
     assert call(command(data, out, methods=("average",))) == (0, [])
     fresh = tmp_path / "fresh"
