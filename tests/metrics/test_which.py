@@ -49,10 +49,10 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "said"), [({"NO": 1.0}, "unknown metric"), ({"EN": float("nan")}, "finite"), ({}, "no value")]
+    ("row", "message"), [({"NO": 1.0}, "unknown metric"), ({"EN": float("nan")}, "finite"), ({}, "no value")]
 )
-def test_what_is_no_row_is_refused(row: dict[str, float], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_what_is_no_row_is_refused(row: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         exclude_conventions(row)
     with pytest.raises(InputError, match="ID=VALUE"):
         parse_row(["EN=high"])
