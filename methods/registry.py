@@ -85,7 +85,7 @@ def find(name: str) -> type[Method]:
         name: One of `names()`, or `path/to/file.py:Class` for a class in the user's own file.
 
     Raises:
-        InputError: Nobody knows the name, or what it names is not a `Method`.
+        InputError: The name is unknown, or names something that is not a `Method`.
     """
     if file := split_file_name(name):
         return _require_class(name, load_module(file[0], "method"), file[1])

@@ -104,7 +104,7 @@ def _copy(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"{target.parent} cannot be created ({error.strerror}); make room or mend the folder"
+            f"{target.parent} cannot be created ({error.strerror}); make room or correct the folder's rights"
         ) from error
     write_file(target, lambda temporary: shutil.copyfile(source, temporary))
 

@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """Raised for input that a person can mend: a missing file, a wrong size, an unknown name.
+    """Raised for input that a person can correct: a missing file, a wrong size, an unknown name.
 
     The message is one line that says what, where, what was expected, what was found and what to do.
     Command lines print it without a traceback and end with status 2.
@@ -18,5 +18,5 @@ def plain(text: str) -> str:
 
 
 def unknown(kind: str, name: object, known: list[str] | tuple[str, ...]) -> InputError:
-    """Return the error for a name that nobody knows; it lists the known ones."""
+    """Return the error for an unknown name; it lists the known ones."""
     return InputError(f"unknown {kind} {name!r}; known: {', '.join(known)}")

@@ -129,4 +129,4 @@ def _cannot_read(path: Path, error: OSError) -> InputError:
 
 def _cannot_write(path: Path, error: OSError) -> InputError:
     reason = error.strerror or " ".join(str(error).split())
-    return InputError(f"{path} cannot be written ({reason}); make room or mend the folder, and run again.")
+    return InputError(f"{path} cannot be written ({reason}); make room or correct the folder's rights, and run again.")

@@ -31,7 +31,7 @@ def quoted(value: object) -> str:
 
 
 class Problem(NamedTuple):
-    """Something in a data set's folder that a person has to mend.
+    """Something in a data set's folder that a person has to correct.
 
     Attributes:
         kind: `layout`, `list`, `missing partner`, `same file`, `size`, `unreadable file`, `missing annotation`,
