@@ -141,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(plain(f"error: {error.filename} cannot be used ({error.strerror}); check the path and its rights"), file=sys.stderr)
+        print(plain(f"error: {error.filename} cannot be used ({error.strerror}); check its path"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)

@@ -228,7 +228,7 @@ def _files(folder: Path, record: Record, part: Part, pair: Pair) -> tuple[tuple[
         cell = Cell(folder, part.title, label, "fuse").folder
         path = cell / f"{pair.name}.png"
         if not path.resolve().is_relative_to(cell.resolve()):
-            raise InputError(f"{folder / 'run.json'}: the pair's name {pair.name!r} leads out of {cell}; correct run.json")
+            raise InputError(f"{folder / 'run.json'}: the pair's name {pair.name!r} leaves {cell}; correct run.json")
         files.append((label, path))
     return tuple(files)
 

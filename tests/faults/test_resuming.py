@@ -159,14 +159,14 @@ def journalled(path: Path) -> None:
 def test_a_folder_in_place_of_a_file_is_named(write: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "train.csv"
     (path / "mine").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"cannot be written \(Is a directory\); make room or mend") as refusal:
+    with pytest.raises(InputError, match=r"cannot be written \(Is a directory\); make room or correct") as refusal:
         write(path)
     assert str(refusal.value).startswith(f"{path} ")
     assert [each.name for each in tmp_path.iterdir()] == ["train.csv"], "temporary files are left"
 
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    said = r"cannot be written \(No space left on device\); make room or mend the folder, and run again\.$"
+    said = r"cannot be written \(No space left on device\); make room or correct the folder's rights, and run again\.$"
     with pytest.raises(InputError, match="/dev/full " + said):
         append_text(Path("/dev/full"), "x")
     with pytest.raises(InputError, match="a.safetensors " + said):
