@@ -199,7 +199,7 @@ def manifest(cell: Cell, recipe: object) -> None:
 @pytest.mark.parametrize("settings", ["null", "[1]", '"x"', "1e999"])
 def test_a_fuse_manifest_of_odd_settings(run: Path, settings: str) -> None:
     manifest(Cell(run, "M3FD", "Average", "fuse"), f'{{"settings": {settings}}}')
-    assert "run fuse again" in "; ".join(rows.notes(part(run), "Average", run))
+    assert "run fuse again" in "; ".join(rows.notes(part(run), "Average", MethodSettings(name="average"), run))
     block = rows.block(part(run), [("Average", MethodSettings(name="average"))], ScoreSettings(), run)
     assert block.rows[0].status == "not scored"
     assert "M3FD" in written(run)
