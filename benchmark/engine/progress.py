@@ -1,7 +1,9 @@
 """What a run shows while it works: one line a data set and method, one column a stage."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
@@ -19,6 +21,8 @@ _COLOURS: dict[State, str] = {
     "failed": "red",
     "skipped": "dim",
 }
+_PAUSE = 9.0  # seconds without a line after which the next look prints one
+_LOOK = 1.0  # seconds between two looks: together a line at least every 10 s
 
 
 @dataclass
@@ -40,23 +44,35 @@ class Task:
         colour = _COLOURS.get(self.state, "")
         return f"[{colour}]{self.state}{count}[/]" if colour else self.state
 
+    @property
+    def place(self) -> str:
+        """Its data set, method and stage."""
+        return " · ".join(filter(None, (self.dataset, self.method, self.stage)))
+
 
 class Board:
-    """A live table on a terminal; a line for every finished cell elsewhere. Use as a context manager."""
+    """A live table on a terminal; elsewhere a line for every finished cell, and for a running one every 10 s at least.
 
-    def __init__(self, stages: Sequence[str], console: Console) -> None:
-        self.stages, self.console = list(stages), console
+    Use as a context manager.
+    """
+
+    def __init__(self, stages: Sequence[str], console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stages, self.console, self._clock = list(stages), console, clock
         self.tasks: list[Task] = []
         self._live = Live(console=console, get_renderable=self._table, refresh_per_second=4, transient=True)
+        self._printed, self._paused, self._closed = clock(), False, threading.Event()
 
     def __enter__(self) -> "Board":
         if self.console.is_terminal:
             self._live.start()
+        else:
+            threading.Thread(target=self._look, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed.set()
         if self.console.is_terminal:
             self._live.stop()
             self.console.print(self._table())
@@ -71,8 +87,7 @@ class Board:
         """Set a task's last state."""
         task.state, task.reason = state, reason
         if not self.console.is_terminal:
-            line = f"{task.dataset} · {task.method} · {task.stage}: {state}" + (f" ({reason})" if reason else "")
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._print(f"{task.place}: {state}" + (f" ({reason})" if reason else ""))
 
     def remove(self, task: Task) -> None:
         """Take a task off the board."""
@@ -80,15 +95,34 @@ class Board:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Give the terminal to somebody else's progress bar for a while."""
-        if not self.console.is_terminal:
-            yield
-            return
-        self._live.stop()
+        """Give the screen to somebody else's progress bar, or lines, for a while."""
+        if self.console.is_terminal:
+            self._live.stop()
+        self._paused = True
         try:
             yield
         finally:
-            self._live.start()
+            self._paused, self._printed = False, self._clock()
+            if self.console.is_terminal:
+                self._live.start()
+
+    def print_progress(self) -> None:
+        """Print how far the running cells are, where no line was printed for a while."""
+        if self._paused or self._clock() - self._printed < _PAUSE:
+            return
+        for task in list(self.tasks):
+            if task.state == "running":
+                self._print(f"{task.place}: {task.finished}/{task.of}" if task.of else f"{task.place}: running")
+
+    def _look(self) -> None:
+        while not self._closed.wait(_LOOK):
+            with suppress(OSError, ValueError):  # of a pipe that was closed: the run's own next line says so
+                self.print_progress()
+
+    def _print(self, line: str) -> None:
+        self._printed = self._clock()
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.file.flush()  # a file or a pipe would keep the line back
 
     def _table(self) -> Table:
         table = Table("data set", "method", *self.stages, "reason")
