@@ -39,17 +39,17 @@ class Record:
     Attributes:
         paper: Authors, title, venue, year.
         year: Of publication.
-        citation: The paper as a BibTeX entry.
         repository, commit: The authors' code that this implementation was checked against.
         licence: Of that code, as found; "none found" where there is none.
         files: The official weight files.
-        trained_on: Titles of the data sets that the official weights were trained on, as `list datasets` prints them
-            where the benchmark has them. Scores on these data sets are marked in the tables.
         parameters: The number of parameters of the default variant's network.
         verified: How the implementation was checked. "official outputs": against the authors' code with the authors'
             weights, which also reproduces fused images that the authors published; "official code": the same,
             but the authors published no fused images; "architecture only": against the authors' code with
             stand-in weights, because the official weights could not be obtained.
+        citation: The paper as a BibTeX entry; empty for a network that has none.
+        trained_on: Titles of the data sets that the official weights were trained on, as `list datasets` prints them
+            where the benchmark has them. Scores on these data sets are marked in the tables.
         task: What it was made for: "infrared-visible", "general" (any pair of images), or a task such as "detection".
         row: The method's row in Table 1 of the MoE-Fusion paper; None when it has none.
         home: The project's page; empty where that is the repository.
@@ -60,14 +60,14 @@ class Record:
 
     paper: str
     year: int
-    citation: str
     repository: str
     commit: str
     licence: str
     files: tuple[WeightFile, ...]
-    trained_on: tuple[str, ...]
     parameters: int
     verified: Literal["official outputs", "official code", "architecture only"]
+    citation: str = ""
+    trained_on: tuple[str, ...] = ()
     task: str = "infrared-visible"
     row: str | None = None
     home: str = ""

@@ -9,7 +9,12 @@ from types import ModuleType
 
 from metrics.errors import InputError
 
-_ATTRIBUTE = {"method": "Class", "data set": "function"}  # what a file holds of each kind, for messages
+# What a file holds of each kind, for messages.
+_ATTRIBUTE = {"method": "Class", "data set": "function", "detector": "function"}
+    "method": "Class",
+    "data set": "function",
+    "detector": "function",
+}  # what a file holds of each kind, for messages
 
 
 def split_file_name(name: str) -> tuple[Path, str] | None:

@@ -159,7 +159,7 @@ def test_stages_alone_and_limit(scenes: Path, tmp_path: Path) -> None:
     outcome, _ = go(wanted, first, "table")
     assert rows(outcome).loc["Average", "images"] == 2
     outcome, _ = go(wanted, options(tmp_path, scenes), "table")
-    assert rows(outcome).loc["Average", "status"] == "scored on fewer images; run score again"
+    assert "every pair needs its fused image" in rows(outcome).loc["Average", "status"]
     outcome, _ = go(wanted, options(tmp_path, scenes))
     assert rows(outcome).loc["Average", "status"] == "done"
 
@@ -376,7 +376,7 @@ def test_weights_of_ones_own_are_told_from_the_authors(scenes: Path, tmp_path: P
         "from torch import nn\n"
         "class Net(NetworkMethod):\n"
         "    name = 'net'\n"
-        "    record = Record('P', 2020, '-', '-', '-', '-', (WeightFile('n.pth'),), (), 1, 'official outputs')\n"
+        "    record = Record('P', 2020, '-', '-', '-', (WeightFile('n.pth'),), 1, 'official outputs')\n"
         "    def load(self, files):\n"
         "        network = nn.Conv2d(1, 1, 1)\n"
         "        fill(network, read_state(files['n.pth']), files['n.pth'])\n"

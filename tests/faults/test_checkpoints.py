@@ -227,7 +227,7 @@ def test_adding_weights_reads_no_foreign_files_and_leaves_none_behind(
     monkeypatch.setenv("IVIF_WEIGHTS", str(tmp_path / "kept"))
     content = b"weights"
     file = WeightFile("n.pth", bytes=len(content), git_blob=weights.git_blob(content))
-    record = Record("-", 2020, "-", "-", "-", "-", (file,), (), 1, "official outputs")
+    record = Record("-", 2020, "-", "-", "-", (file,), 1, "official outputs")
     source = tmp_path / "downloads"
     source.mkdir()
     (source / "film.mkv").touch()
