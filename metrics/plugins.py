@@ -11,10 +11,6 @@ from metrics.errors import InputError
 
 # What a file holds of each kind, for messages.
 _ATTRIBUTE = {"method": "Class", "data set": "function", "detector": "function"}
-    "method": "Class",
-    "data set": "function",
-    "detector": "function",
-}  # what a file holds of each kind, for messages
 
 
 def split_file_name(name: str) -> tuple[Path, str] | None:
