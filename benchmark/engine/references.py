@@ -1,6 +1,7 @@
 """The BibTeX file of a run: what its data sets and methods ask to be cited by."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark import datasets
@@ -14,11 +15,22 @@ _KEY = re.compile(r"@\w+\{\s*([^,\s]+)")
 
 def collect_references(experiment: Experiment) -> list[str]:
     """Return the BibTeX entries of an experiment's data sets and published methods, each once, by key."""
+    return merge_entries([*_of_datasets(experiment), *_of_methods(experiment)])
+
+
+def entries_by_key(citations: Iterable[str]) -> dict[str, str]:
+    """Return the BibTeX entries of citations by their keys; of two with one key the first."""
     entries: dict[str, str] = {}
-    for citation in [*_of_datasets(experiment), *_of_methods(experiment)]:
+    for citation in citations:
         for entry in re.split(r"\n(?=@)", citation.strip()):
             if key := _KEY.match(entry):
                 entries.setdefault(key[1], entry.strip())
+    return entries
+
+
+def merge_entries(citations: Iterable[str]) -> list[str]:
+    """Return the BibTeX entries of citations, each once, by key."""
+    entries = entries_by_key(citations)
     return [entries[key] for key in sorted(entries)]
 
 

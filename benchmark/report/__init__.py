@@ -14,7 +14,7 @@ from markupsafe import Markup
 from benchmark.engine import run_record as record
 from benchmark.engine.cells import Cell
 from benchmark.engine.stages.score import SCORES, read_scores
-from benchmark.report import figures, gallery, plots, provenance, sheets
+from benchmark.report import cards, figures, gallery, plots, provenance, sheets
 from benchmark.tables import paper, ranking
 from metrics.errors import InputError
 from metrics.files import write_bytes
@@ -95,6 +95,7 @@ def _content(folder: Path, run: record.Record, scores: Scores) -> dict[str, Any]
         "plots": [(part.title, _plots(part.title, run, scores)) for part in run.parts],
         "provenance": origins,
         "environments": environments,
+        "cards": cards.collect_cards(folder, run),
         "failures": failures,
         "given": False,
     }
@@ -110,6 +111,7 @@ def _page(content: Mapping[str, Any], run: record.Record, scores: Scores, made: 
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # the metrics in their order, not sorted
     environment.filters["short"] = provenance.short
+    environment.filters["link"] = cards.link
     environment.filters["heading"] = ranking.heading
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     return environment.get_template("report.html.j2").render(

@@ -11,7 +11,7 @@ import pandas as pd
 from benchmark.engine.run_record import Record
 from benchmark.tables import csv_files, detection_table, metric_table
 from benchmark.tables.latex import format_number
-from benchmark.tables.origins import DIFFERENCE, MEASURED, PUBLISHED, SEPARATOR
+from benchmark.tables.origins import DIFFERENCE, LEAKAGE, MEASURED, PUBLISHED, SEPARATOR
 from benchmark.tables.ranking import marks, split_columns
 from benchmark.tables.statistics import ALL, COLUMNS
 from metrics.registry import METRICS
@@ -85,6 +85,11 @@ class Sheet:
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     foot: str = ""
+
+    @property
+    def has_leakage(self) -> bool:
+        """Whether a note says that weights were trained on this data set."""
+        return any(LEAKAGE.search(note) for note in self.notes)
 
     @property
     def has_paper(self) -> bool:

@@ -13,11 +13,10 @@ from benchmark.detection.average_precision import LEVEL, SUMMARY, Precision
 from benchmark.tables import latex
 from benchmark.tables.origins import (
     MEASURED,
-    OTHER_WEIGHTS,
     PUBLISHED,
     SEPARATOR,
     add_paper_rows,
-    has_other_weights,
+    explain_marks,
 )
 from benchmark.tables.published import read_published
 from benchmark.tables.ranking import marks
@@ -39,7 +38,7 @@ class MethodPrecision:
         interval: Bootstrap interval of mAP over images.
         status: "done", or the reason why there is no precision.
         ranked: Whether it competes; the two sources stand in the table but do not, as in Table 1.
-        notes: What a reader should know; `OTHER_WEIGHTS` where it applies.
+        notes: What a reader should know; and what `origins.explain_marks` explains.
     """
 
     method: str
@@ -200,8 +199,7 @@ def _caption(table: pd.DataFrame, title: str) -> str:
     parts.append("Best, second and third fusion method in bold red, blue and cyan; the sources infrared and visible")
     parts.append("are not ranked; -- is a class absent from the test part, which no mean counts, a failed method, or a")
     parts.append("difference of means over different classes.")
-    if has_other_weights(table).any():
-        parts.append(f"* {OTHER_WEIGHTS}.")
+    parts += explain_marks(table)
     if (table["origin"] == PUBLISHED).any():
         parts.append("Grey rows are the paper's own numbers, by its own detector and fused images, not ours.")
     return str(unicode_to_latex(" ".join(parts)))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pylatexenc.latexencode import unicode_to_latex
 
-from benchmark.tables.origins import DIFFERENCE, MEASURED, has_other_weights
+from benchmark.tables.origins import DIFFERENCE, MEASURED, has_other_weights, leakage_notes
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
@@ -45,6 +45,7 @@ def to_latex(table: pd.DataFrame, body: pd.DataFrame, best: pd.DataFrame, *, cap
         for method, origin in zip(table["method"], table["origin"], strict=True)
     ]
     names = [f"{name} $^*$" if mark else name for name, mark in zip(names, has_other_weights(table), strict=True)]
+    names = [rf"{name} $^\ddagger$" if note else name for name, note in zip(names, leakage_notes(table), strict=True)]
     sets = [unicode_to_latex(name) for name in table["dataset"]]
     shown = body.set_axis(pd.MultiIndex.from_arrays([sets, names]))  # unique: the origin is in the name
     style.index = shown.index

@@ -14,11 +14,10 @@ from benchmark.engine.experiment import ScoreSettings
 from benchmark.tables import latex
 from benchmark.tables.origins import (
     MEASURED,
-    OTHER_WEIGHTS,
     PUBLISHED,
     SEPARATOR,
     add_paper_rows,
-    has_other_weights,
+    explain_marks,
 )
 from benchmark.tables.published import read_published
 from benchmark.tables.ranking import higher_is_better, marks, part_slug, split_columns
@@ -43,7 +42,7 @@ class MethodScores:
         scores: Per-image metrics; None when the cell has none.
         status: "done", or the reason why there are no scores.
         ranked: Whether it competes; the two sources stand in the table but do not.
-        notes: Which metrics are undefined on how many images; `OTHER_WEIGHTS` where it applies.
+        notes: Which metrics are undefined on how many images; and what `origins.explain_marks` explains.
     """
 
     method: str
@@ -204,8 +203,7 @@ def _caption(table: pd.DataFrame, title: str, part: str, *, compared: bool) -> s
         parts.append("where several methods have it, none of them is best, whatever the means.")
     else:
         parts.append("Whether a leading mean is significantly better is not tested.")
-    if has_other_weights(table).any():
-        parts.append(f"* {OTHER_WEIGHTS}.")
+    parts += explain_marks(table)
     if (table["origin"] == PUBLISHED).any():
         parts.append("Grey rows are the paper's own numbers, on its own unpublished test split, not ours.")
     return str(unicode_to_latex(" ".join(parts)))

@@ -1,5 +1,6 @@
 """The rows of the tables by their origin: measured, the paper's, and measured - paper."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 MEASURED, PUBLISHED, DIFFERENCE = "measured", "paper", "difference"
 OTHER_WEIGHTS = "weights are not the authors' own"
+LEAKAGE = re.compile(r"weights were (probably )?trained on ")  # as `methods.record.Record.leakage` words it
 SEPARATOR = "; "  # between notes, and between classes
 
 
@@ -46,3 +48,16 @@ def add_paper_rows(
 def has_other_weights(table: pd.DataFrame) -> "pd.Series[bool]":
     """Return which rows are of a method whose weights are not its authors' own."""
     return table["notes"].fillna("").str.contains(OTHER_WEIGHTS, regex=False)
+
+
+def leakage_notes(table: pd.DataFrame) -> "pd.Series[str]":
+    """Return of each row what it says of weights that were trained on its data set; empty for most."""
+    return table["notes"].fillna("").map(lambda text: SEPARATOR.join(filter(LEAKAGE.search, text.split(SEPARATOR))))
+
+
+def explain_marks(table: pd.DataFrame) -> list[str]:
+    """Return the sentences of a caption that explain the marks behind methods, for the marks that a table has."""
+    sentences = [f"* {OTHER_WEIGHTS}."] if has_other_weights(table).any() else []
+    notes = leakage_notes(table)
+    texts = [f"{method}: {note}" for method, note in zip(table["method"], notes, strict=True) if note]
+    return [*sentences, *([f"‡ {SEPARATOR.join(dict.fromkeys(texts))}."] if texts else [])]

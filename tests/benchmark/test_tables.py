@@ -12,6 +12,7 @@ from pylatexenc.latexwalker import LatexWalker
 import metrics
 from benchmark.engine.experiment import ScoreSettings
 from benchmark.tables import metric_table as tables
+from benchmark.tables import origins
 from benchmark.tables.metric_table import DatasetScores, MethodScores
 from benchmark.tables.ranking import marks, part_slug, split_columns
 
@@ -96,7 +97,8 @@ def latex() -> str:
         MethodScores(AWKWARD, scores(5.0, 5.0)),
         MethodScores("DenseFuse", scores(4.5, 4.5)),
         MethodScores("broken", None, status="no weights"),
-        MethodScores("Retrained", scores(4.0, 4.0), notes=[tables.OTHER_WEIGHTS]),
+        MethodScores("Retrained", scores(4.0, 4.0), notes=[origins.OTHER_WEIGHTS]),
+        MethodScores("SHIP", scores(3.0, 3.0), notes=["its weights were probably trained on M3FD"]),
     ]
     blocks = [DatasetScores("M3FD", 2, "0123456789abcdef", rows=rows)]
     blocks.append(
@@ -113,6 +115,9 @@ def test_latex_has_the_papers_marks(latex: str) -> None:
     assert r"\textit{DenseFuse (difference)}" in latex
     assert "Retrained $^*$" in latex
     assert "* weights are not the authors' own" in latex
+    assert r"SHIP $^\ddagger$" in latex
+    assert r"{\textdaggerdbl} SHIP: its weights were probably trained on M3FD." in latex
+    assert latex.count(r"$^\ddagger$") == 1
     assert "-1.9134" in latex  # 4.5 - 6.4134
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
         assert rule in latex

@@ -12,7 +12,7 @@ from pylatexenc.latexwalker import LatexWalker
 
 from benchmark.detection.average_precision import SUMMARY, Precision
 from benchmark.tables import detection_table as table
-from benchmark.tables import metric_table as tables
+from benchmark.tables import origins
 from benchmark.tables.detection_table import About, DatasetPrecision, MethodPrecision
 from benchmark.tables.ranking import marks
 from metrics.errors import InputError
@@ -128,7 +128,8 @@ def latex() -> str:
         MethodPrecision(AWKWARD, precision(0.6, 0.5, None), (0.41, 0.62)),
         MethodPrecision("DenseFuse", precision(0.5, 0.4, None)),
         MethodPrecision("broken", None, status="no weights"),
-        MethodPrecision("Retrained", precision(0.4, 0.3, None), notes=[tables.OTHER_WEIGHTS]),
+        MethodPrecision("Retrained", precision(0.4, 0.3, None), notes=[origins.OTHER_WEIGHTS]),
+        MethodPrecision("AUIF", precision(0.3, 0.2, None), notes=["its weights were trained on FLIR"]),
         dataset="FLIR",
     )
     classes = ("A_class & more", "car")
@@ -148,6 +149,8 @@ def test_latex_has_the_papers_form(latex: str) -> None:
     assert r"\bfseries \color{cyan} 40.00" in latex
     assert r"Infrared & 90.00 & 80.00 & -- &  & 85.00 &" in latex
     assert "41.00--62.00" in latex
+    assert r"AUIF $^\ddagger$" in latex
+    assert r"{\textdaggerdbl} AUIF: its weights were trained on FLIR." in latex
     assert r"\textit{MoE-Fusion (paper)}" in latex
     assert r"\textit{DenseFuse (difference)} & \color{gray} \itshape -15.80" in latex  # 50 - 65.80
     assert "Retrained $^*$" in latex

@@ -16,10 +16,12 @@ import pytest
 from PIL import Image
 
 import metrics
-from benchmark import report
+from benchmark import datasets, report
 from benchmark.datasets.base import Box, Pair
 from benchmark.engine import run_record as record
-from benchmark.report import gallery, plots, provenance, sheets
+from benchmark.engine.cells import Cell
+from benchmark.engine.experiment import MethodSettings
+from benchmark.report import cards, gallery, plots, provenance, sheets
 from benchmark.tables import metric_table, ranking
 from metrics.errors import InputError
 
@@ -78,11 +80,12 @@ def test_page_allows_its_own_inline_texts_and_asks_no_network(made: Path) -> Non
         if attributes.get("type") != "application/json":
             digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
             assert f"{tag}-src 'sha256-{digest}'" in policy
-    for _, attributes in page.tags:
+    for tag, attributes in page.tags:
         assert "style" not in attributes  # the policy would block it
         assert not any(name.startswith("on") for name in attributes)
         for name in ("src", "href"):
-            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+            allowed = ("#", "data:", "https://") if (tag, name) == ("a", "href") else ("#", "data:")
+            assert (attributes.get(name) or "#").startswith(allowed)
 
 
 def test_names_cannot_break_out(made: Path) -> None:
@@ -252,6 +255,57 @@ def test_provenance_names_weights_code_and_failures(made: Path) -> None:
     text = Page(made / report.FILE).text
     for expected in ("f" * 64, "all of it", "one left out", "abababababab", "cdcdcdcdcdcd", "not the authors’"):
         assert expected in text
+
+
+def test_cards_say_whose_data_and_weights_a_run_used(run: Path) -> None:
+    """A row with the authors' own weights on the data set that they were trained on says so; other weights do not."""
+    methods = [MethodSettings("seafusion"), MethodSettings("seafusion", weights="x.pth", label="Mine")]
+    methods += [MethodSettings("average"), MethodSettings("evil.py:Evil", label="Evil")]
+    (run / "evil.py").write_text("raise SystemExit('run')\n")
+    labels = (*(method.label_or_title for method in methods[:3]), "Evil")
+    found = record.read(run)
+    pairs = found.parts[0].pairs
+    parts = (record.Part("msrs", "MSRS", (), pairs, "", ""), record.Part("evil.py:read", "Own", (), pairs, "", ""))
+    experiment = replace(found.experiment, methods=methods)
+    changed = record.Record(experiment, labels, parts)
+    record.write(run, changed)
+    for label, official in (("SeAFusion", True), ("Mine", False)):
+        cell = Cell(run, "MSRS", label, "fuse")
+        cell.open({"settings": {"official weights": official}}, {}, discard=lambda names: None)
+        cell.close()
+    known = cards.collect_cards(run, changed)
+    (dataset,), (method,) = known.datasets, known.methods
+    assert (dataset.title, method.title) == ("MSRS", "SeAFusion, Mine")
+    assert dict(dataset.facts)["home page"] == datasets.record("msrs").home_page
+    assert dict(method.facts)["licence of the code"] == "MIT"
+    assert dict(method.facts)["official weights trained on"] == "MSRS"
+    assert method.warning == "SeAFusion: its weights were trained on MSRS"
+    assert known.unknown == ("Average", "Evil")
+    assert re.findall(r"@\w+\{(\w+),", known.references) == ["tang2022piafusion", "tang2022seafusion"]
+    assert known.file == ""
+    (run / "references.bib").write_text(known.references)
+    text = Page(report.write(run)).text
+    for expected in (*dict(dataset.facts).values(), *dict(method.facts).values(), method.warning, "references.bib"):
+        assert expected in text
+
+
+def test_addresses_become_links_and_nothing_else_does() -> None:
+    text = cards.link("see https://a.org/x?y=1&z; <b> javascript:alert(1) https://b.org.")
+    assert text == (
+        'see <a href="https://a.org/x?y=1&amp;z" rel="noreferrer">https://a.org/x?y=1&amp;z</a>; &lt;b&gt; '
+        'javascript:alert(1) <a href="https://b.org" rel="noreferrer">https://b.org</a>.'
+    )
+
+
+def test_notes_on_leakage_are_shown_unasked(run: Path) -> None:
+    frame = pd.read_csv(run / "table1.csv", dtype={"notes": str})
+    frame.loc[frame["method"] == "Average", "notes"] = "its weights were trained on M3FD"
+    frame.to_csv(run / "table1.csv", index=False)
+    page = Page(report.write(run))
+    notes = [attributes for tag, attributes in page.tags if tag == "details" and attributes.get("class") == "notes"]
+    assert "open" in notes[0]
+    assert not all("open" in attributes for attributes in notes)
+    assert "its weights were trained on M3FD" in page.text
 
 
 def test_figures_are_embedded_and_wide_ones_reduced(made: Path) -> None:
