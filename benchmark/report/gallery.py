@@ -17,6 +17,7 @@ from benchmark.datasets.base import Box, Pair
 from benchmark.datasets.findings import quoted
 from benchmark.engine.cells import Cell
 from benchmark.engine.run_record import Part, Record
+from benchmark.engine.stages.colour import find_image
 from benchmark.tables import csv_files
 from benchmark.tables.ranking import heading
 from metrics import images
@@ -38,10 +39,11 @@ Rectangle = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class SceneImage:
-    """One image of a scene: WebP in base64, or why there is none."""
+    """One image of a scene: WebP in base64, or why there is none; and the same image with the visible one's chroma."""
 
     label: str
     data: str = ""
+    colour: str = ""
     missing: str = ""
     scores: Mapping[str, str] = field(default_factory=dict)
 
@@ -60,7 +62,7 @@ class GalleryScene:
     @property
     def size(self) -> int:
         """About how many bytes it takes in the report."""
-        return sum(len(image.data) + 300 for image in self.images)
+        return sum(len(image.data) + len(image.colour) + 300 for image in self.images)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class Gallery:
     scenes: tuple[GalleryScene, ...]
     width: int
     asked: int
+
+    @property
+    def has_colour(self) -> bool:
+        """Whether any fused image is there in colour as well."""
+        return any(image.colour for scene in self.scenes for image in scene.images)
 
     def shown(self, dataset: str) -> int:
         """Return how many scenes of a data set are shown."""
@@ -265,9 +272,11 @@ def _scene(parallel: Parallel, files: _Files, width: int) -> GalleryScene:
     """Return one scene with its images at a width."""
     sources = tuple(_decoded(path) for _, path in files.files[: len(SOURCES)])
     known = (*sources, *(None for _ in files.files[len(SOURCES) :]))
+    fused = [label for label, _ in files.files[len(SOURCES) :]]
+    colours = (None, None, *(find_image(files.folder, files.part.title, label, files.pair) for label in fused))
     made = parallel(
-        delayed(_image)(label, path, width, decoded, within=files.folder)
-        for (label, path), decoded in zip(files.files, known, strict=True)
+        delayed(_image)(label, path, width, decoded, colour, within=files.folder)
+        for (label, path), decoded, colour in zip(files.files, known, colours, strict=True)
     )
     wide, high = next((size for _, size in made if size), (4, 3))
     zooms = tuple(clipped for zoom in files.zooms if (clipped := _clipped(zoom, wide, high)))
@@ -285,17 +294,25 @@ def _decoded(path: Path) -> images.ImageArray | None:
 
 
 def _image(
-    label: str, path: Path, width: int, decoded: images.ImageArray | None, *, within: Path
+    label: str, path: Path, width: int, decoded: images.ImageArray | None, colour: Path | None, *, within: Path
 ) -> tuple[SceneImage, tuple[int, int] | None]:
-    """Return an image at a width at most, and its own (width, height)."""
+    """Return an image at a width at most, in colour as well where a file has it, and its own (width, height)."""
     try:
         image = Image.fromarray(images.read(path) if decoded is None else decoded)
     except InputError as error:
         return SceneImage(label, missing=str(error).replace(f"{within}{os.sep}", "")), None
-    size = image.size
+    coloured = ""
+    if colour is not None:
+        with suppress(InputError):  # the grey image is shown in its place
+            coloured = _encode(Image.fromarray(images.read(colour)), width)
+    return SceneImage(label, _encode(image, width), coloured), image.size
+
+
+def _encode(image: Image.Image, width: int) -> str:
+    """Return an image as WebP in base64, reduced to a width at most."""
     if image.width > width:
         image = image.resize((width, max(round(image.height * width / image.width), 1)), Image.Resampling.LANCZOS)
-    return SceneImage(label, base64.b64encode(webp(image)).decode()), size
+    return base64.b64encode(webp(image)).decode()
 
 
 def webp(image: Image.Image) -> bytes:

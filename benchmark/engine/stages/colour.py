@@ -72,8 +72,29 @@ class Colour(Stage):
             yield name
 
     def finish(self, cell: Cell) -> Finished:
-        """Return no notes: nothing is made from these images."""
+        """Return no notes: no number depends on these images."""
         return Finished([], [])
+
+
+def find_image(out: Path, dataset: str, method: str, pair: Pair) -> Path | None:
+    """Return the colour image of a pair; None when there is none, or it was made from other images.
+
+    Args:
+        out: The run's folder.
+        dataset: The data set's title.
+        method: The method's label.
+        pair: One of the data set's.
+    """
+    cell = Cell(out, dataset, method, Colour.name)
+    path, fused = _path(cell.folder, pair.name), _path(Cell(out, dataset, method, "fuse").folder, pair.name)
+    if not path.is_file() or not path.resolve().is_relative_to(cell.folder.resolve()):
+        return None
+    manifest = cell.manifest()
+    try:
+        current = combined_digest(pair.fingerprint, fused)
+    except (InputError, OSError):
+        return None
+    return path if manifest and manifest.items.get(pair.name) == current else None
 
 
 def _path(folder: Path, name: str) -> Path:

@@ -106,8 +106,8 @@
     if (!scenes.has(index)) scenes.set(index, JSON.parse(blocks[index].textContent));
     return scenes.get(index);
   };
-  const uri = (image) => `data:image/webp;base64,${image.data}`;
-  const state = { scene: 0, image: 0, scale: 1, x: 0, y: 0 };
+  const state = { scene: 0, image: 0, scale: 1, x: 0, y: 0, colour: false };
+  const uri = (image) => `data:image/webp;base64,${(state.colour && image.colour) || image.data}`;
   const chooser = $("scene");
 
   const outlines = (svg, { width, height, zooms }) => {
@@ -269,6 +269,18 @@
   $("zoom-fit").addEventListener("click", fit);
   $("zoom-green").addEventListener("click", () => zoomOnto(0));
   $("zoom-red").addEventListener("click", () => zoomOnto(1));
+
+  // The visible image's chroma on the fused images, where the run wrote them in colour.
+  const showColour = (on) => {
+    state.colour = on;
+    $("show-colour").checked = on;
+    $("viewer-colour").setAttribute("aria-pressed", String(on));
+    showScene(state.scene);
+    if (viewer.open) showImage(state.image);
+  };
+  const turnColour = () => $("show-colour") && showColour(!state.colour);
+  $("viewer-colour")?.addEventListener("click", turnColour);
+
   addEventListener("resize", () => viewer.open && measure());
 
   const keys = {
@@ -281,6 +293,7 @@
     0: fit,
     1: () => zoomOnto(0),
     2: () => zoomOnto(1),
+    c: turnColour,
   };
   viewer.addEventListener("keydown", (event) => {
     if (!(event.key in keys) || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -353,4 +366,5 @@
   document.addEventListener("keydown", follow);
 
   showScene(0);
+  onSwitch("show-colour", showColour);
 })();

@@ -75,7 +75,8 @@ def _pair(folder: Path, name: str, generator: np.random.Generator) -> Pair:
     stem = f"{len(list(folder.iterdir())):03d}"
     infrared, visible = folder / f"{stem}_ir.png", folder / f"{stem}_vi.png"
     images.write(infrared, _image(generator))
-    images.write(visible, np.stack([_image(generator)] * 3, axis=-1))
+    light = _image(generator)
+    images.write(visible, np.stack([light, light // 2 + 60, light // 3], axis=-1))
     return Pair(name, infrared, visible, (Box(10, 20, 30, 60, "People"), Box(100, 60, 150, 100, "Car")))
 
 

@@ -21,9 +21,13 @@ from benchmark.datasets.base import Box, Pair
 from benchmark.engine import run_record as record
 from benchmark.engine.cells import Cell
 from benchmark.engine.experiment import MethodSettings
+from benchmark.engine.stage import bring_up_to_date
+from benchmark.engine.stages.colour import Colour
 from benchmark.report import cards, gallery, plots, provenance, sheets
 from benchmark.tables import metric_table, ranking
+from metrics import images
 from metrics.errors import InputError
+from tests.benchmark.report.conftest import METHODS
 
 IDS = list(metrics.PAPER)
 Make = Callable[[Path], record.Record]
@@ -255,6 +259,43 @@ def test_provenance_names_weights_code_and_failures(made: Path) -> None:
     text = Page(made / report.FILE).text
     for expected in ("f" * 64, "all of it", "one left out", "abababababab", "cdcdcdcdcdcd", "not the authors’"):
         assert expected in text
+
+
+def add_colour(folder: Path, label: str) -> None:
+    """Write the colour images of a method's fused ones, as `run --colour` does."""
+    for part in record.read(folder).parts:
+        fused = Cell(folder, part.title, label, "fuse").folder
+        bring_up_to_date(Colour(part.pairs, fused), Cell(folder, part.title, label, Colour.name))
+
+
+def test_gallery_has_colour_images_that_belong_to_the_fused_ones(run: Path) -> None:
+    assert "show-colour" not in {attributes.get("id") for _, attributes in Page(run / report.FILE).tags}
+    add_colour(run, "Average")
+    images.write(
+        run / "cells/M3FD/Average/fuse/00002.png", np.zeros((120, 160), np.uint8)
+    )  # its colour image is outdated
+    (run / "cells/M3FD/Average/colour/NA.png").write_bytes(b"damaged")
+    page = Page(report.write(run))
+    assert "show-colour" in {attributes.get("id") for _, attributes in page.tags}
+    coloured = {
+        (scene["image"], image["label"]) for scene in page.scenes for image in scene["images"] if image["colour"]
+    }
+    assert coloured == {("00001", "Average"), ("scene 'one' & \"two\"", "Average")}
+    found = next(image for image in page.scenes[0]["images"] if image["colour"])
+    decoded = Image.open(io.BytesIO(base64.b64decode(found["colour"])))
+    assert (decoded.format, decoded.mode, decoded.size) == ("WEBP", "RGB", (160, 120))
+
+
+def test_colour_images_count_in_the_budget(run: Path) -> None:
+    for label in METHODS[2:4]:
+        add_colour(run, label)
+    whole = report.write(run)
+    assert all(image["colour"] for scene in Page(whole).scenes for image in scene["images"][2:4])
+    size = whole.stat().st_size
+    page = len(re.sub(rb'<script type="application/json".*?</script>', b"", whole.read_bytes()))
+    budget = page + (size - page) // 2
+    assert report.write(run, megabytes=budget / 1e6).stat().st_size <= budget
+    assert 0 < len(Page(whole).scenes) < 4
 
 
 def test_cards_say_whose_data_and_weights_a_run_used(run: Path) -> None:

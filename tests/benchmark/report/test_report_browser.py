@@ -9,6 +9,9 @@ import pytest
 
 from benchmark import report
 from benchmark.engine import run_record as record
+from benchmark.engine.cells import Cell
+from benchmark.engine.stage import bring_up_to_date
+from benchmark.engine.stages.colour import Colour
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -153,6 +156,34 @@ def test_gallery_enlarges_and_flicks(page: Any) -> None:
     assert title.text == "\"><script>alert(2)</script>'"
     press(page, ESCAPE)
     assert not one(page, "#viewer").is_displayed()
+
+
+def test_fused_images_turn_to_colour(driver: Any, make_run: Callable[[Path], record.Record], tmp_path: Path) -> None:
+    for part in make_run(tmp_path).parts:
+        fused = Cell(tmp_path, part.title, "Average", "fuse").folder
+        bring_up_to_date(Colour(part.pairs, fused), Cell(tmp_path, part.title, "Average", Colour.name))
+    resize(driver, 1280, 860)
+    driver.get(report.write(tmp_path).as_uri())
+    sources = "return [...document.querySelectorAll('#images img')].map((image) => image.src)"
+    grey = driver.execute_script(sources)
+    one(driver, "#show-colour").click()
+    coloured = driver.execute_script(sources)
+    assert [before == after for before, after in zip(grey, coloured, strict=True)] == [True, True, False, True]
+    one(driver, "#images figure:nth-child(3) .open").click()
+    viewed, switch = one(driver, "#viewer-image"), one(driver, "#viewer-colour")
+    assert (viewed.get_attribute("src"), switch.get_attribute("aria-pressed")) == (coloured[2], "true")
+    press(driver, "c")
+    assert (viewed.get_attribute("src"), switch.get_attribute("aria-pressed")) == (grey[2], "false")
+    switch.click()
+    assert viewed.get_attribute("src") == coloured[2]
+    press(driver, ESCAPE)
+    assert one(driver, "#show-colour").is_selected()
+    one(driver, "#scene-after").click()  # the next scene stays in colour
+    assert driver.execute_script(sources)[2] not in (grey[2], coloured[2])
+    one(driver, "#show-colour").click()
+    one(driver, "#scene-before").click()
+    assert driver.execute_script(sources) == grey
+    assert driver.get_log("browser") == []
 
 
 def test_scene_chooser_and_marks_open_scenes(page: Any) -> None:
