@@ -12,28 +12,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import tyro
-from rich.console import Console, Group
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
+from metrics.command_line import parse, print_progress, without_default
 from metrics.errors import InputError, plain, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from benchmark.engine.experiment import Experiment
     from benchmark.engine.runner import Options, Outcome
+    from methods.record import Record
 
 DESCRIPTION = """Reference benchmark for infrared-visible image fusion.
 
 Fuses pairs of images by every method, scores the fused images by the metrics of a named convention, and
 writes the paper's tables as CSV and LaTeX. What is finished is kept: the same command resumes where it was stopped.
 To score a folder of fused images by itself: python -m metrics INFRARED_DIR VISIBLE_DIR FUSED_DIR."""
-
-
-PAPER_YEAR = 2023  # MoE-Fusion, ICCV
 
 
 @dataclass
@@ -43,19 +39,19 @@ class _OnExperiment:
     experiment: Positional[Annotated[str, arg(metavar="EXPERIMENT")]]
     """An experiment that comes with the benchmark (see `list experiments`), a data set's name, or a TOML file."""
 
-    data_root: Path = Path("data")
+    data_root: Annotated[Path, arg(metavar="FOLDER")] = Path("data")
     """The folder that holds the data sets' folders, such as M3FD or LLVIP."""
 
-    out: Path | None = None
+    out: Annotated[Path | None, without_default("FOLDER")] = None
     """Where results go; results/EXPERIMENT when not given."""
 
-    limit: int | None = None
-    """Only the first pairs of each data set."""
+    limit: Annotated[int | None, without_default("N")] = None
+    """Only the first N pairs of each data set; all when not given."""
 
-    resize_pairs: Literal["infrared", "visible"] | None = None
+    resize_pairs: Annotated[Literal["infrared", "visible"] | None, without_default("infrared|visible")] = None
     """Where the two images of a pair differ in size, scale the other one to the size of this one."""
 
-    names: Annotated[tuple[str, str] | None, arg(metavar="IR{} VIS{}")] = None
+    names: Annotated[tuple[str, str] | None, without_default("IR{} VIS{}")] = None
     """Patterns of the names in a data set of two folders, such as "IR{}.png" "VIS{}.png"."""
 
     def _experiment(self) -> "Experiment":
@@ -100,46 +96,46 @@ def _folder_name(experiment: str) -> str:
 
 @dataclass
 class _WithMethods:
-    methods: Annotated[tuple[str, ...], arg(metavar="[LABEL=]METHOD ...")] = ()
+    methods: Annotated[tuple[str, ...], without_default("[LABEL=]METHOD ...")] = ()
     """Methods in place of the experiment's: NAME, NAME:VARIANT, NAME:path/to/weights, path/to/file.py:Class."""
 
 
 @dataclass
 class _WithTables:
-    tables: Annotated[tuple[Literal[1, 2, 3], ...], arg(metavar="1|2|3 ...")] = ()
+    tables: Annotated[tuple[Literal[1, 2, 3], ...], without_default("1|2|3 ...")] = ()
     """Which tables, in place of the experiment's: 1 metrics, 2 ablations of MoE-Fusion, 3 detection."""
 
 
 @dataclass
 class _WithScoring:
-    convention: str | None = None
+    convention: Annotated[str | None, without_default("NAME")] = None
     """Metric convention in place of the experiment's (see `list metrics`)."""
 
-    size: str | None = None
+    size: Annotated[str | None, without_default("WxH|native")] = None
     """Size scored in place of the experiment's: native, or WIDTHxHEIGHT."""
 
-    metrics: Annotated[str | None, arg(metavar="paper|all|ID,...")] = None
+    metrics: Annotated[str | None, without_default("paper|all|ID,...")] = None
     """Metrics in place of the experiment's: paper (its eight), all of the convention's, or ids such as EN,SSIM."""
 
 
 @dataclass
 class _WithWorkers:
-    workers: int | None = None
+    workers: Annotated[int | None, without_default("N")] = None
     """Processes that fuse and score; one a core when not given."""
 
-    cluster: Annotated[str | None, arg(metavar="ADDRESS")] = None
+    cluster: Annotated[str | None, without_default("ADDRESS")] = None
     """Fuse and score on the workers of a Dask scheduler, such as tcp://host:8786, that see the same files."""
 
 
 @dataclass
 class _WithDevice:
-    device: str = "auto"
+    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
     """Where networks run: auto, cpu, cuda, cuda:1."""
 
 
 @dataclass
 class _WithRedo:
-    redo: bool = False
+    redo: Annotated[bool, without_default()] = False
     """Make again what is there already."""
 
 
@@ -158,7 +154,7 @@ class _Stages(_OnExperiment):
 
 @dataclass
 class _WithColour:
-    colour: bool = False
+    colour: Annotated[bool, without_default()] = False
     """Write a colour image beside every fused one, which is scored in grey: the visible image's chroma is added."""
 
 
@@ -236,7 +232,7 @@ class Sweep(_WithRedo, _WithDevice, _WithWorkers, _WithScoring, _OnExperiment, _
 class Experts(_WithDevice, _OnExperiment):
     """Show what a trained MoE-Fusion's experts answer to, and how often each is picked: the paper's Figure 6."""
 
-    model: Path | None = None
+    model: Annotated[Path | None, without_default("FILE")] = None
     """A model.safetensors; the run's own MoE-Fusion when not given."""
 
     def __call__(self, console: Console) -> int:
@@ -264,13 +260,13 @@ class Report:
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """The run's folder, such as results/demo."""
 
-    boxes: Path | None = None
+    boxes: Annotated[Path | None, without_default("FILE")] = None
     """A CSV file with the boxes to zoom at: image,x0,y0,x1,y1, and dataset where the run has several."""
 
-    scenes: int | None = None
+    scenes: Annotated[int | None, without_default("N")] = None
     """How many scenes of a data set the gallery shows at most; 24 in all, or as many as fit, when not given."""
 
-    megabytes: float = 18.0
+    megabytes: Annotated[float, arg(metavar="N")] = 18.0
     """How large the report may become."""
 
     def __call__(self, console: Console) -> int:
@@ -290,10 +286,10 @@ class Report:
 class Demo:
     """Run the whole way on synthetic street scenes: no data set, weights or network needed."""
 
-    out: Path = Path("results/demo")
+    out: Annotated[Path, arg(metavar="FOLDER")] = Path("results/demo")
     """Where scenes, images and tables go."""
 
-    redo: bool = False
+    redo: Annotated[bool, without_default()] = False
     """Make again what is there already."""
 
     def __call__(self, console: Console) -> int:
@@ -303,28 +299,21 @@ class Demo:
 
 @dataclass
 class List:
-    """Say what there is: methods, metrics, datasets, splits or experiments."""
+    """Say what there is, a line each: methods, metrics, data sets, splits, experiments or detectors."""
 
-    what: Positional[Literal["methods", "metrics", "datasets", "splits", "experiments"]]
+    what: Positional[
+        Annotated[Literal["methods", "metrics", "datasets", "splits", "experiments", "detectors"], arg(metavar="WHAT")]
+    ]
+    """methods, metrics, datasets, splits, experiments or detectors."""
 
-    name: Positional[Annotated[str | None, arg(metavar="ID")]] = None
-    """Of a metric, such as VIF: print its formula, reference, and scale in each convention."""
+    name: Positional[Annotated[str | None, without_default("[NAME]")]] = None
+    """One of them, such as VIF of the metrics: print all that is known of it."""
 
     def __call__(self, console: Console) -> int:
         """Print it; return the exit status."""
-        if self.name is not None:
-            if self.what != "metrics":
-                raise InputError(f"list {self.what} {self.name}: only metrics have details; leave the name out.")
-            console.print(_metric(self.name))
-            return 0
-        listing: dict[str, Callable[[], Table | Group]] = {
-            "methods": _methods,
-            "metrics": _metrics,
-            "datasets": _datasets,
-            "splits": _splits,
-            "experiments": _experiments,
-        }
-        console.print(listing[self.what]())
+        from benchmark.listings import render_details, render_list
+
+        console.print(render_list(self.what) if self.name is None else render_details(self.what, self.name))
         return 0
 
 
@@ -338,19 +327,19 @@ class Check:
     root: Positional[Annotated[Path, arg(metavar="ROOT")]]
     """The data set's folder."""
 
-    options: Annotated[dict[str, str], arg(metavar="NAME VALUE ...")] = field(default_factory=dict)
+    options: Annotated[dict[str, str], without_default("NAME VALUE ...")] = field(default_factory=dict)
     """Options of its reader, such as `test_list my_test.txt`."""
 
-    names: Annotated[tuple[str, str] | None, arg(metavar="IR{} VIS{}")] = None
+    names: Annotated[tuple[str, str] | None, without_default("IR{} VIS{}")] = None
     """Patterns of the names in two folders, such as "IR{}.png" "VIS{}.png"."""
 
-    resize_pairs: Literal["infrared", "visible"] | None = None
+    resize_pairs: Annotated[Literal["infrared", "visible"] | None, without_default("infrared|visible")] = None
     """Where the two images of a pair differ in size, scale the other one to the size of this one."""
 
-    workers: int | None = None
+    workers: Annotated[int | None, without_default("N")] = None
     """Processes that decode; one a core when not given."""
 
-    show: int = 50
+    show: Annotated[int, arg(metavar="N")] = 50
     """Problems of each kind printed in full."""
 
     def __call__(self, console: Console) -> int:
@@ -362,13 +351,19 @@ class Check:
         if odd := {"jobs", "progress", "resize_pairs", "resized_into"} & self.options.keys():
             raise InputError(f"--options {min(odd)}: no data set has this option")
         options: dict[str, Any] = self.options | ({"names": self.names} if self.names else {})
-        with Progress(console=console, transient=True) as progress:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("decoding", total=None)
+            print_line = print_progress("decoded") if not console.is_terminal else lambda done, of: None
+
+            def show(done: int, of: int) -> None:
+                progress.update(task, completed=done, total=of)
+                print_line(done, of)
+
             report = datasets.check(
                 self.dataset,
                 self.root,
                 jobs=self.workers,
-                progress=lambda done, of: progress.update(task, completed=done, total=of),
+                progress=show,
                 resize_pairs=self.resize_pairs,
                 **options,
             )
@@ -377,41 +372,45 @@ class Check:
 
 
 @dataclass
-class Weights:
-    """List, fetch or add official weight files."""
+class _OnWeights:
+    method: Positional[Annotated[str, without_default("[METHOD]")]] = ""
+    """Of which method; of all when not given."""
 
-    action: Positional[Literal["list", "fetch", "add"]]
-    """list: what there is; fetch: download a method's files; add: take over files that you fetched by hand."""
-
-    method: Positional[Annotated[str, arg(metavar="METHOD")]] = ""
-    """Which method; all when not given."""
-
-    path: Positional[Annotated[Path | None, arg(metavar="PATH")]] = None
-    """For add: the file, or a folder that holds the files."""
-
-    def __call__(self, console: Console) -> int:
-        """Do it; return 2 when a file could not be had."""
+    def _chosen(self) -> "dict[str, Record]":
+        """Return the records of the methods, by name."""
         import methods
-        from methods import weights
 
         records = methods.records()
         if self.method and self.method not in records:
             raise unknown("method with weights", self.method, tuple(records))
-        chosen = [self.method] if self.method else list(records)
-        if self.action == "list":
-            console.print(_weights(chosen))
-            return 0
-        if self.action == "add":
-            if not self.method or self.path is None:
-                raise InputError("weights add: expected METHOD and PATH, such as `weights add rfn_nest ~/Downloads`")
-            for added in weights.add(self.method, records[self.method], self.path):
-                console.print(f"added {added}", soft_wrap=True)
-            return 0
+        return {self.method: records[self.method]} if self.method else records
+
+
+@dataclass
+class ListWeights(_OnWeights):
+    """Say which official weight files are here, and how the others are obtained."""
+
+    def __call__(self, console: Console) -> int:
+        """Print it; return the exit status."""
+        from benchmark.listings import render_weights
+
+        console.print(render_weights(list(self._chosen())))
+        return 0
+
+
+@dataclass
+class FetchWeights(_OnWeights):
+    """Download official weight files and check them; those that are here are kept."""
+
+    def __call__(self, console: Console) -> int:
+        """Do it; return 2 when a file could not be fetched."""
+        from methods import weights
+
         failed = False
-        for method in chosen:
-            for file in records[method].files:
+        for method, record in self._chosen().items():
+            for file in record.files:
                 try:
-                    console.print(f"{weights.fetch(method, records[method], file)}", soft_wrap=True)
+                    console.print(f"{weights.fetch(method, record, file)}", soft_wrap=True)
                 except InputError as error:
                     failed = True
                     _say(str(error))
@@ -419,22 +418,61 @@ class Weights:
 
 
 @dataclass
+class AddWeights:
+    """Copy official weight files that you obtained by hand to where methods look for them."""
+
+    method: Positional[Annotated[str, arg(metavar="METHOD")]]
+    """Of which method, such as rfn_nest."""
+
+    path: Positional[Annotated[Path, arg(metavar="PATH")]]
+    """The file, or a folder that holds the files, such as ~/Downloads."""
+
+    def __call__(self, console: Console) -> int:
+        """Do it; return the exit status."""
+        import methods
+        from methods import weights
+
+        records = methods.records()
+        if self.method not in records:
+            raise unknown("method with weights", self.method, tuple(records))
+        for added in weights.add(self.method, records[self.method], self.path):
+            console.print(f"added {added}", soft_wrap=True)
+        return 0
+
+
+@dataclass
+class Weights:
+    """List, fetch or add official weight files."""
+
+    action: (
+        Annotated[ListWeights, subcommand("list")]
+        | Annotated[FetchWeights, subcommand("fetch")]
+        | Annotated[AddWeights, subcommand("add")]
+    )
+
+    def __call__(self, console: Console) -> int:
+        """Do it; return the exit status."""
+        status: int = self.action(console)
+        return status
+
+
+@dataclass
 class Profile:
     """Measure parameters, multiply-adds and milliseconds of methods."""
 
-    methods: Annotated[tuple[str, ...], arg(metavar="METHOD ...")] = ()
+    methods: Annotated[tuple[str, ...], without_default("METHOD ...")] = ()
     """Which methods; all with a network when not given."""
 
-    size: str = "640x480"
+    size: Annotated[str, arg(metavar="WxH")] = "640x480"
     """Size of the pair, WIDTHxHEIGHT."""
 
-    repeats: int = 5
+    repeats: Annotated[int, arg(metavar="N")] = 5
     """Fusions timed; the median is reported."""
 
-    device: str = "auto"
+    device: Annotated[str, arg(metavar="DEVICE")] = "auto"
     """Where networks run: auto, cpu, cuda, cuda:1."""
 
-    out: Path = Path("results/profile")
+    out: Annotated[Path, arg(metavar="FOLDER")] = Path("results/profile")
     """Where profile.csv and profile.tex go."""
 
     def __call__(self, console: Console) -> int:
@@ -489,8 +527,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        command = tyro.cli(Command, prog="run_benchmark.py", description=DESCRIPTION)
-        return command(Console())
+        command = parse(Command, prog="run_benchmark.py", description=DESCRIPTION)
+        status: int = command(Console())
+        return status
     except InputError as error:
         _say(str(error))
         return 2
@@ -526,134 +565,6 @@ def _report(outcome: "Outcome", console: Console) -> int:
     for reason in outcome.reasons:
         _say(reason)
     return outcome.status
-
-
-def _methods() -> Group:
-    import methods
-
-    records = methods.records()
-    networks = Table("method", "title", "year", "of the paper", "made for", "checked by", "variants")
-    networks.title = "published networks, by year"
-    for name, record in records.items():
-        method = methods.find(name)
-        origin = "Table 1" if record.row else "came after" if record.year >= PAPER_YEAR else "no"
-        facts = (method.title, str(record.year), origin, record.task, record.verified, ", ".join(method.variants))
-        networks.add_row(name, *map(escape, facts))
-    networks.caption = "groups: paper (those of its Table 1), all-verified (all but those checked by architecture only)"
-    others = Table("method", "what it is", title="other methods")
-    for name in methods.names():
-        if name not in records:
-            try:
-                about = (methods.find(name).__doc__ or "").strip().splitlines()
-            except InputError as error:
-                about = [str(error)]
-            others.add_row(name, escape(about[0]) if about else "")
-    others.caption = "and path/to/file.py:Class for a method in a file, folder:PATH for images that are fused already"
-    for table in (networks, others):
-        for column in table.columns:
-            column.overflow = "fold"
-    return Group(networks, others)
-
-
-def _metrics() -> Table:
-    """Return one line a metric, short enough for 80 columns."""
-    import metrics
-
-    letters = dict(zip(metrics.CONVENTIONS, "abcdefghijklmnopqrstuvwxyz", strict=False))
-    table = Table()
-    table.add_column("metric", no_wrap=True)
-    table.add_column("name", no_wrap=True, max_width=36)
-    table.add_column("looks at", no_wrap=True)
-    table.add_column("programs", no_wrap=True)
-    for metric in metrics.METRICS.values():
-        programs = "".join(letter if name in metric.rules else "·" for name, letter in letters.items())
-        table.add_row(f"{metric.id} {metric.arrow}", metric.title, metric.group, programs)
-    programs = ", ".join(f"{letter} {name}" for name, letter in letters.items())
-    table.caption = f"↑ higher is better, ↓ lower. Programs (conventions): {programs}. Details: list metrics ID"
-    return table
-
-
-def _metric(name: str) -> Table:
-    """Return all that is known of one metric."""
-    import metrics
-    from metrics.errors import unknown
-
-    if name not in metrics.METRICS:
-        raise unknown("metric", name, tuple(metrics.METRICS))
-    metric = metrics.METRICS[name]
-    table = Table(title=f"{metric.id} {metric.arrow} {metric.title}", show_header=False)
-    direction = "higher is better" if metric.higher_is_better else "lower is better"
-    about = {
-        "direction": direction,
-        "looks at": metric.group,
-        "formula": metric.formula,
-        "proposed by": metric.reference,
-    }
-    if metric.undefined:
-        about["undefined"] = f"where {metric.undefined}"
-    for key, text in about.items():
-        table.add_row(key, escape(text))
-    table.add_section()
-    for convention, rule in metric.rules.items():
-        smallest = metric.smallest_side(convention)
-        needs = f"; images of at least {smallest}x{smallest}" if smallest > 1 else ""
-        table.add_row(convention, escape(rule.scale + needs))
-    return table
-
-
-def _datasets() -> Table:
-    from benchmark import datasets
-
-    table = Table("data set", "title", "folder below --data-root", "what it is", "home page and terms of use")
-    for name in datasets.names():
-        try:
-            known = datasets.record(name)
-        except InputError as error:  # of an installed package that does not load
-            table.add_row(name, "", "", escape(str(error)), "")
-            continue
-        terms = "\n".join(filter(None, (known.home_page, known.licence)))
-        table.add_row(name, known.title, known.folder, escape(known.about), escape(terms))
-    table.columns[-1].overflow = "fold"  # an address that is cut short leads nowhere
-    table.caption = "and path/to/file.py:function for one of your own"
-    return table
-
-
-def _splits() -> Table:
-    from benchmark.datasets.splits import SPLITS
-
-    table = Table("data set", "split", "train", "test", "whose")
-    for split in SPLITS:
-        table.add_row(split.dataset, split.name, f"{split.train:,}", f"{split.test:,}", split.source)
-    table.caption = 'chosen by options = {split = "NAME"} in an experiment, or --options split NAME of check'
-    return table
-
-
-def _experiments() -> Table:
-    from benchmark.engine import experiment
-
-    table = Table("experiment", "title", "data sets", "convention", "size scored")
-    for name in experiment.names():
-        known = experiment.read(name)
-        sets = ", ".join(dataset.name for dataset in known.datasets)
-        table.add_row(name, known.title, sets, known.score.convention, known.score.size)
-    return table
-
-
-def _weights(chosen: "Sequence[str]") -> Table:
-    import methods
-    from methods import weights
-
-    table = Table("method", "file", "state", "ours was checked by", title=f"weights in {weights.folder('')}")
-    table.columns[1].overflow = "fold"
-    records = methods.records()
-    for method in chosen:
-        for file in records[method].files:
-            path = weights.folder(method) / file.name
-            state = "can be fetched" if file.url else "to be fetched by hand"
-            if path.is_file():
-                state = "here" if weights.usable(path, file) else "here, but not the official file"
-            table.add_row(method, escape(file.name), state, records[method].verified)
-    return table
 
 
 def _cell(value: object) -> str:

@@ -11,15 +11,20 @@ from typing import Annotated
 import pandas as pd
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from metrics.conventions import convention_of
+from metrics.command_line import parse, print_progress, without_default
+from metrics.conventions import CONVENTIONS, convention_of
 from metrics.errors import InputError, plain
 from metrics.files import write_bytes
 from metrics.folder import evaluate_folder
 from metrics.registry import METRICS, select
-from metrics.which import exclude_conventions, parse_row
+from metrics.which import exclude_conventions, parse_row, read_rows
+
+_CONVENTION = f"""Whose program's numbers: {", ".join(CONVENTIONS)}. The paper's are tang2022's. Numbers of different
+conventions cannot be compared.""".replace("\n", " ")
 
 
 def score(
@@ -28,13 +33,13 @@ def score(
     fused_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FUSED_DIR")],
     /,
     *,
-    convention: str = "tang2022",
-    size: Annotated[str | None, tyro.conf.arg(metavar="WxH")] = None,
-    metrics: str = "paper",
-    names: Annotated[tuple[str, str, str] | None, tyro.conf.arg(metavar="IR{} VIS{} FUSED{}")] = None,
-    ignore_extra: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
-    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
-    csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    convention: Annotated[str, tyro.conf.arg(metavar="NAME", help=_CONVENTION)] = "tang2022",
+    size: Annotated[str | None, without_default("WxH")] = None,
+    metrics: Annotated[str, tyro.conf.arg(metavar="paper|all|ID,...")] = "paper",
+    names: Annotated[tuple[str, str, str] | None, without_default("IR{} VIS{} FUSED{}")] = None,
+    ignore_extra: Annotated[bool, tyro.conf.FlagCreatePairsOff, without_default()] = False,
+    workers: Annotated[int | None, without_default("N")] = None,
+    csv: Annotated[Path | None, without_default("FILE")] = None,
 ) -> None:
     """Score a folder of fused images by the metrics of a named program.
 
@@ -45,13 +50,9 @@ def score(
         infrared_dir: Folder of infrared images.
         visible_dir: Folder of visible images.
         fused_dir: Folder of fused images.
-        convention: Whose program's numbers: tang2022 (the paper's), tang2023, cddfuse, vifb, metric_python, or
-            kumar2013 and han2013 for one metric each. Numbers of different conventions cannot be compared.
-        size: Resize the grey images to this size before scoring, such as 640x480; without it images are scored
-            at their own size. SF, AG and VIF depend on it.
+        size: Resize the grey images to this size, such as 640x480, which SF, AG and VIF depend on; without it, none is.
         metrics: paper (its eight), all that the convention has, or ids such as EN,SSIM.
-        names: Patterns of the names in the three folders, such as "IR{}.png" "VIS{}.png" "Fuse{}.png"; {} stands for
-            what tells the scenes apart.
+        names: Patterns of the names in the three folders, such as "IR{}.png" "VIS{}.png" "Fuse{}.png".
         ignore_extra: Leave out fused images that have no sources, instead of refusing them.
         workers: Number of processes; without it one a core.
         csv: Write the values of every image to this file.
@@ -65,6 +66,13 @@ def score(
     screen = Console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("scoring", total=None)
+        print_line = print_progress("scored")
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            if not screen.is_terminal:
+                print_line(done, total)
+
         frame = evaluate_folder(
             infrared_dir,
             visible_dir,
@@ -75,7 +83,7 @@ def score(
             names=names or (),
             ignore_extra=ignore_extra,
             workers=workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=show,
         )
     console = Console()
     console.print(_table(frame, convention, f"{convention}, {size or 'native'} size, {len(frame)} images"))
@@ -117,15 +125,22 @@ def _table(frame: pd.DataFrame, convention: str, title: str) -> Table:
     return table
 
 
-def which(row: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="ID=VALUE ...")], /) -> None:
+def which(row: Annotated[list[str], tyro.conf.Positional, without_default("ID=VALUE ...|FILE.csv")], /) -> None:
     """Say which conventions can have printed a row of a published table, by scale and by what holds within one.
 
     Args:
-        row: Values, means over a data set, such as SF=0.0364 SD=8.60 VIF=0.66 MI=2.95.
+        row: Means over a data set, such as SF=0.0364 SD=8.60, or a CSV file with a column for each metric.
     """
-    table = Table("convention", "can have printed it")
-    for convention, reasons in exclude_conventions(parse_row(row)).items():
-        table.add_row(convention, f"no: {'; '.join(reasons)}" if reasons else "yes")
+    if len(row) == 1 and "=" not in row[0] and row[0].lower().endswith(".csv"):
+        table = Table("row", "conventions that can have printed it")
+        for label, values in read_rows(Path(row[0])):
+            reasons = exclude_conventions(values)
+            table.add_row(escape(label), ", ".join(name for name in reasons if not reasons[name]) or "none")
+        table.caption = "the reasons, for one row: which ID=VALUE ..."
+    else:
+        table = Table("convention", "can have printed it")
+        for convention, why_not in exclude_conventions(parse_row(row)).items():
+            table.add_row(convention, f"no: {'; '.join(why_not)}" if why_not else "yes")
     Console().print(table)
 
 
@@ -134,9 +149,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if arguments[:1] == ["which"]:
-            tyro.cli(which, prog="python -m metrics which", args=arguments[1:])
+            parse(which, prog="python -m metrics which", args=arguments[1:])
         else:
-            tyro.cli(score, prog="python -m metrics", args=arguments)
+            parse(score, prog="python -m metrics", args=arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

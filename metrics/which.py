@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
 
 from metrics.conventions import CONVENTIONS
 from metrics.errors import InputError, unknown
@@ -71,6 +74,44 @@ def parse_row(texts: list[str]) -> dict[str, float]:
         except ValueError:
             raise InputError(f"{text!r}: expected ID=VALUE, such as SF=0.0364.") from None
     return row
+
+
+def read_rows(path: Path) -> list[tuple[str, dict[str, float]]]:
+    """Return the rows of a table, each with its label and its values by the metrics' ids.
+
+    Args:
+        path: A CSV file. Columns named like metrics hold values, of which some may be missing; the columns before the
+            first of them are the label, and all others are left out. Rows without any value are left out.
+
+    Raises:
+        InputError: It cannot be read, has no such column or row, or a value is no number.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, skipinitialspace=True)
+    except ValueError as error:  # pandas' own, and decode's
+        raise InputError(f"{path} is not a CSV file ({str(error).splitlines()[0]}); save the table as CSV.") from None
+    table.columns = table.columns.str.strip()
+    columns = [column for column in table.columns if column in METRICS]
+    if not columns:
+        raise InputError(f"{path} has no column that is named like a metric; known: {', '.join(METRICS)}.")
+    labels = list(table.columns[: list(table.columns).index(columns[0])])
+    rows = []
+    for number, cells in enumerate(table.to_dict("records"), start=2):
+        values = {}
+        for column in columns:
+            if not pd.isna(cells[column]):
+                try:
+                    values[column] = float(cells[column])
+                except ValueError:
+                    raise InputError(
+                        f"{path}, line {number}, column {column}: {cells[column]!r}; expected a number alone."
+                    ) from None
+        if values:
+            label = " · ".join(str(cells[name]) for name in labels if not pd.isna(cells[name]))
+            rows.append((label or f"line {number}", values))
+    if not rows:
+        raise InputError(f"{path} has no row with a value; expected one below the names of the columns.")
+    return rows
 
 
 def _reasons(row: Mapping[str, float], convention: str) -> list[str]:

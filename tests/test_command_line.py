@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,17 @@ import pytest
 import methods
 import metrics
 from benchmark import datasets
+from benchmark.detection import registry as detectors
 from benchmark.engine import experiment
 from benchmark.synthetic import layouts as synthetic
+from metrics.__main__ import main as score_folders
+from metrics.command_line import print_progress, wrap_help
 from run_benchmark import main
+
+COMMANDS = (
+    *("demo", "run", "fuse", "score", "detect", "table", "train", "sweep"),
+    *("report", "experts", "gaming", "list", "check", "weights", "profile"),
+)
 
 
 @pytest.fixture
@@ -51,10 +60,9 @@ def test_lists_name_everything(call, what: str, names: tuple[str, ...]) -> None:
 def test_metrics_are_listed_in_a_line_each(call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     lines = call("list", "metrics")[1].splitlines()
-    assert max(map(len, lines)) <= 80
     for metric in metrics.METRICS.values():
-        assert len([line for line in lines if f" {metric.id} {metric.arrow} " in line]) == 1
-    assert "abc·····" in next(line for line in lines if " VIF ↑" in line)
+        assert len([line for line in lines if line.startswith(f"{metric.id} {metric.arrow} ")]) == 1
+    assert "abc·····" in next(line for line in lines if line.startswith("VIF ↑"))
 
 
 def test_a_metric_is_explained(call) -> None:
@@ -63,11 +71,144 @@ def test_a_metric_is_explained(call) -> None:
         assert status == 0
         assert metric.reference in shown
         assert all(convention in shown and rule.scale in shown for convention, rule in metric.rules.items())
-    assert "unknown metric 'NO'; known: EN" in call("list", "metrics", "NO")[2]
-    assert "only metrics have details" in call("list", "methods", "VIF")[2]
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "fuse", "score", "table", "list", "check", "weights", "profile"])
+def test_a_method_is_explained(call) -> None:
+    for name, record in methods.records().items():
+        shown = call("list", "methods", name)[1]
+        texts = (record.repository, record.licence, record.verified, *record.trained_on, *methods.find(name).variants)
+        assert all(text in shown for text in (*texts, *(file.name for file in record.files)))
+        assert all(line in shown for line in record.citation.strip().splitlines())
+    assert "The mean of both images" in call("list", "methods", "average")[1]
+
+
+def test_a_data_set_is_explained(call) -> None:
+    for name in datasets.names():
+        record = datasets.record(name)
+        shown = call("list", "datasets", name)[1]
+        assert all(text in shown for text in (record.home_page, record.licence, record.folder, *record.options))
+        assert all(line in shown for line in record.citation.strip().splitlines())
+    shown = call("list", "datasets", "m3fd")[1]
+    assert "TarDAL" in shown
+    assert "damsdet: 3,368 train, 831 test" in shown
+
+
+def test_detectors_and_experiments_are_explained(call) -> None:
+    for name, record in detectors.RECORDS.items():
+        shown = call("list", "detectors", name)[1]
+        assert all(text in shown for pair in record.weights.items() for text in pair)
+    shown = call("list", "experiments", "m3fd")[1]
+    assert all(text in shown for text in ("Table 1 on M3FD", "DenseFuse", "tang2022", "640x480"))
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("metrics", "unknown metric 'NO'; known: EN"),
+        ("methods", "unknown method 'NO'; known: infrared"),
+        ("datasets", "unknown data set 'NO'; known: m3fd"),
+        ("experiments", "unknown experiment 'NO'; known: all"),
+        ("detectors", "unknown detector 'NO'; known: fasterrcnn_resnet50_fpn"),
+        ("splits", "splits have no details; leave the name out"),
+    ],
+)
+def test_details_of_an_unknown_name(call, what: str, message: str) -> None:
+    status, shown, complaint = call("list", what, "NO")
+    assert (status, shown) == (2, "")
+    assert message in complaint
+    assert len(complaint.splitlines()) == 1
+
+
+NAMED = {
+    "methods": methods.names(),
+    "metrics": tuple(metrics.METRICS),
+    "datasets": datasets.names(),
+    "experiments": experiment.names(),
+    "detectors": detectors.names(),
+}
+SCREENS = [
+    "--help",
+    *(f"{name} --help" for name in COMMANDS),
+    *(f"weights {name} --help" for name in ("list", "fetch", "add")),
+    *(f"list {what}" for what in (*NAMED, "splits")),
+    *(f"list {what} {name}" for what, names in NAMED.items() for name in names),
+    "weights list",
+]
+
+
+def columns_taller_than(screen: str, most: int) -> list[str]:
+    """Return what stands in columns where more lines than allowed follow each other with one word or less."""
+    found, narrow = [], []
+    for line in [*screen.splitlines(), ""]:
+        words = line.strip("│ ").split()
+        narrow = [*narrow, line] if line.startswith((" " * 8, "│" + " " * 8)) and len(words) <= 1 else []
+        if len(narrow) == most + 1:
+            found.append(line)
+    return found
+
+
+def assert_reads_well(screen: str, width: int = 80) -> None:
+    lines = screen.splitlines()
+    assert lines
+    assert max(map(len, lines)) <= width
+    for nothing in ("(default: )", "(default: None)", "(default: '')", "(default: False)", "{None}", "{None,"):
+        assert nothing not in screen
+    assert not columns_taller_than(screen, 2)
+
+
+@pytest.mark.parametrize("arguments", SCREENS)
+def test_what_is_printed_fits_80_columns(call, monkeypatch: pytest.MonkeyPatch, arguments: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    status, shown, _ = call(*arguments.split())
+    assert status == 0
+    assert_reads_well(shown)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["which", "--help"], ["which", "EN=6.4", "SF=0.036"]])
+def test_what_metrics_prints_fits_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with suppress(SystemExit):
+        score_folders(arguments)
+    assert_reads_well(capsys.readouterr().out)
+
+
+def test_lists_have_a_thing_in_three_lines_at_most(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for what, names in NAMED.items():
+        table = call("list", what)[1]
+        begun = 0
+        for line in table.splitlines():
+            begun = 1 if line[:1].strip() else begun + 1
+            assert begun <= 3 or not line.strip(), table
+        assert all(any(line.split()[:1] == [name] for line in table.splitlines()) for name in names)
+
+
+def test_usage_shows_what_may_be_left_out(call) -> None:
+    assert "list [-h] WHAT [NAME]" in call("list", "--help")[1]
+    assert "weights list [-h] [METHOD]" in call("weights", "list", "--help")[1]
+    assert "weights fetch [-h] [METHOD]" in call("weights", "fetch", "--help")[1]
+    assert "weights add [-h] METHOD PATH" in call("weights", "add", "--help")[1]
+
+
+def test_wrapped_help_loses_no_word() -> None:
+    text = "usage: program {first,second,third} PATH\n\nA description that is long.\n\n│ a box as wide as it is │\n"
+    wrapped = wrap_help(text, 20)
+    assert wrapped.split() == text.replace(",", ", ").split()
+    assert max(len(line) for line in wrapped.splitlines() if "│" not in line) <= 20
+
+
+def test_progress_is_printed_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    show = print_progress("scored", clock=lambda: now[0])
+    for second in range(1, 31):
+        now[0] = float(second)
+        show(second, 30)
+    assert capsys.readouterr().err.splitlines() == ["scored 9 of 30", "scored 18 of 30", "scored 27 of 30"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(call, command: str) -> None:
     status, shown, _ = call(command, "--help")
     assert status == 0
@@ -126,7 +267,11 @@ def test_weights_are_listed_and_refused_by_name(call, tmp_path: Path, monkeypatc
     status, shown, _ = call("weights", "list")
     assert status == 0
     assert "densefuse_gray.model" in shown
-    assert call("weights", "add", "densefuse")[2].startswith("error: weights add: expected METHOD and PATH")
+    assert "densefuse_gray.model" in call("weights", "list", "densefuse")[1]
+    assert "IFCNN" not in call("weights", "list", "densefuse")[1]
+    status, _, complaint = call("weights", "add", "densefuse")
+    assert status == 2
+    assert "PATH" in complaint
     (tmp_path / "other").write_bytes(b"no weights")
     status, _, complaint = call("weights", "add", "densefuse", str(tmp_path / "other"))
     assert status == 2

@@ -1,12 +1,15 @@
 """Which conventions can have printed a row."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import metrics
 from metrics.__main__ import main
 from metrics.errors import InputError
-from metrics.which import exclude_conventions, parse_row
+from metrics.which import exclude_conventions, parse_row, read_rows
 
 
 def possible(**row: float) -> set[str]:
@@ -46,6 +49,43 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[1] for line in shown.splitlines() if " yes " in line] == ["tang2022"]
     assert main(["which", "SF"]) == 2
     assert "expected ID=VALUE" in capsys.readouterr().err
+
+
+def test_rows_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """DenseFuse on M3FD as MoE-Fusion's Table 1 has it, and a row on levels 0-255."""
+    table = tmp_path / "table.csv"
+    table.write_text("method, year,SF,SD,EN,seconds\nDenseFuse,2019,0.0364,8.60,6.41,9\nOther,,13.2,40,,\nNone,,,,,3\n")
+    assert read_rows(table) == [
+        ("DenseFuse · 2019", {"SF": 0.0364, "SD": 8.6, "EN": 6.41}),
+        ("Other", {"SF": 13.2, "SD": 40.0}),
+    ]
+    assert main(["which", str(table)]) == 0
+    shown = capsys.readouterr().out
+    assert "│ DenseFuse · 2019 │ tang2022 " in shown
+    assert "│ Other            │ tang2023, cddfuse, vifb " in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not a CSV file"),
+        ("method,speed\nA,1\n", "no column that is named like a metric; known: EN"),
+        ("method,EN\n", "no row with a value"),
+        ("method,EN\nA,6.4 (2)\n", "line 2, column EN: '6.4 .2.'; expected a number"),
+        ("EN\nnan\ninf\n", "EN=inf: expected a finite number"),
+    ],
+)
+def test_what_is_no_table_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text(text)
+    assert main(["which", str(table)]) == 2
+    complaint = capsys.readouterr().err
+    assert re.search(message, complaint)
+    assert len(complaint.splitlines()) == 1
+    assert main(["which", str(tmp_path / "none.csv")]) == 2
+    assert "none.csv cannot be used" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
