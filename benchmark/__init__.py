@@ -1,1 +1,1 @@
-"""The protocol: data sets, stages that read and write files, stored results, tables."""
+"""The benchmark: data sets, the stages of a run, stored results, tables, figures and the report."""

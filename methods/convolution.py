@@ -1,4 +1,4 @@
-"""Convolutions of published networks at less cost: the same sums in another order, equal up to float32 rounding."""
+"""Faster convolutions for published networks: the same sums in another order, equal up to float32 rounding."""
 
 from collections.abc import Callable
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Images that were fused elsewhere, read from a folder."""
+"""Fused images from another program, read from a folder."""
 
 import functools
 from pathlib import Path

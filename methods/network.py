@@ -1,4 +1,4 @@
-"""The base class of published networks, and what they share: devices, weights, exact arithmetic."""
+"""The base class of published networks, with devices, weights and deterministic arithmetic."""
 
 import ctypes
 from abc import abstractmethod

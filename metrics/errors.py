@@ -1,4 +1,4 @@
-"""The one error that means: what was given cannot be used, and here is what to do."""
+"""The error for input that cannot be used; its message says what to do."""
 
 
 class InputError(ValueError):

@@ -1,4 +1,4 @@
-"""Work on files that goes on in threads while this one is busy with something that must stay in it."""
+"""Read and write files in background threads while the calling thread computes."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,7 @@ def lookahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int 
     """Yield what `make` gives for each item, in their order; a few are made in threads while the caller uses one.
 
     The items are drawn in the caller's thread. Where they are themselves what comes of some work, that work is done
-    there, and what `make` does with the last ones goes on behind it.
+    there, and `make` finishes the last ones in the background.
 
     Args:
         make: Reads a file, say, or writes one; its exceptions come at the item's turn.

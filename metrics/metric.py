@@ -1,4 +1,4 @@
-"""What is known of a metric: its definition, the direction in which it improves, its rule in each convention."""
+"""The record of a metric: its definition, its better direction, and its rule in each convention."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Which files of several folders belong together: by equal names, or by one pattern of names for each folder."""
+"""Match the files of several folders, by equal names or by one name pattern for each folder."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

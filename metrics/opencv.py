@@ -1,4 +1,4 @@
-"""OpenCV's `cv2`, imported in one place so that its commonest failure explains itself."""
+"""Import OpenCV's `cv2` in one place, so that a failed import gives a helpful message."""
 
 try:
     import cv2

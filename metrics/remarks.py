@@ -1,4 +1,4 @@
-"""What is odd about image files whose scores are right all the same, and should be told once."""
+"""Remarks on unusual image files whose scores are nevertheless correct, each reported once."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

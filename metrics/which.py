@@ -1,4 +1,4 @@
-"""Which conventions can have printed a row of published values: `python -m metrics which SF=0.0364 SD=8.60`."""
+"""Find the conventions that can have produced published values: `python -m metrics which SF=0.0364 SD=8.60`."""
 
 import math
 from collections.abc import Mapping

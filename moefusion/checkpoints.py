@@ -1,4 +1,4 @@
-"""MoE-Fusion's checkpoints: a model with what it takes to build it again."""
+"""MoE-Fusion's checkpoints: a model with the settings needed to rebuild it."""
 
 import math
 from collections.abc import Mapping

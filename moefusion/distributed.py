@@ -1,4 +1,4 @@
-"""The processes of a training run and statistics over all of them; alone, a process is the whole run."""
+"""Distributed training: the processes of a run and statistics over all of them; a single process needs no setup."""
 
 import os
 from collections.abc import Iterator

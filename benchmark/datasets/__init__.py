@@ -1,4 +1,4 @@
-"""The data sets: where their files lie, which pairs are for training and which for the test, what is in them.
+"""Data sets: their file layouts, training and test splits, and annotations.
 
 Nothing is fetched; every reader takes the folder that a person downloaded.
 """

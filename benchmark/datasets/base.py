@@ -1,4 +1,4 @@
-"""What every data set becomes: pairs of image files with boxes, split into train and test."""
+"""The common form of all data sets: pairs of image files with boxes, split into train and test."""
 
 import hashlib
 from collections.abc import Iterable
@@ -74,7 +74,7 @@ class Dataset:
         classes: The evaluated classes, in the data set's order.
         train, test: The parts, in the order of their lists.
         split: Where the parts come from, in words.
-        notes: What was left out or mended while reading, with counts; manifests repeat it.
+        notes: What was left out or corrected while reading, with counts; manifests repeat it.
     """
 
     name: str

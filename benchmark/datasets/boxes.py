@@ -1,4 +1,4 @@
-"""Annotated boxes held against their image."""
+"""Check annotated boxes against the size of their image."""
 
 import math
 

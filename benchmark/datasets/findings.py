@@ -1,4 +1,4 @@
-"""What a reader of a data set hands back: its pairs, and everything that was wrong with the folder."""
+"""The result of reading a data set: its pairs, and every problem found in the folder."""
 
 import hashlib
 import reprlib
@@ -44,7 +44,7 @@ class Problem(NamedTuple):
 
 
 class Findings:
-    """Collects problems, and notes on what was left out or mended, while a folder is read.
+    """Collects problems, and notes on what was left out or corrected, while a folder is read.
 
     Attributes:
         problems: The first `MOST` of each kind.

@@ -1,4 +1,4 @@
-"""From folders of files to pairs: what every reader does once it knows where things lie."""
+"""Match the files of folders into pairs; shared by all readers."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence

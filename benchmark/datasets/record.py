@@ -1,4 +1,4 @@
-"""What is known of a data set before its folder is read: the card that every data set's file holds."""
+"""Data set cards: what is known of a data set before its folder is read."""
 
 import inspect
 from collections.abc import Callable, Mapping

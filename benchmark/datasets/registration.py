@@ -1,4 +1,4 @@
-"""How far the two images of a pair are shifted against each other."""
+"""Estimate the shift between the two images of a pair."""
 
 from typing import NamedTuple
 

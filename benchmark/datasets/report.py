@@ -1,4 +1,4 @@
-"""A report on a data set's folder: what is there, beside what was published."""
+"""Report on a data set's folder: its content compared with the published numbers."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ class CheckReport:
         annotations: SHA-256 over the annotation files; empty without any.
         problems: Lines of text by kind of problem, the first of each.
         more: Number of the others, by kind.
-        notes: What was left out or mended, with counts.
+        notes: What was left out or corrected, with counts.
         more: Number of the other problems, by kind.
         remarks: What is odd about the images, though they can be used: shifted, equal or black ones.
     """

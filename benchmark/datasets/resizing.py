@@ -1,4 +1,4 @@
-"""Pairs whose two images differ in size: on request one image is scaled to the other's size."""
+"""Resize one image of a pair to the size of the other, on request."""
 
 import hashlib
 from dataclasses import dataclass

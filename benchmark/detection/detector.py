@@ -1,4 +1,4 @@
-"""What every detector offers: losses from (images, targets), detections from images."""
+"""The interface of detectors: losses from (images, targets), detections from images."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar

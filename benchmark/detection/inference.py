@@ -1,4 +1,4 @@
-"""Running a detector over images."""
+"""Run a detector on images."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial

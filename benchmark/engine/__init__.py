@@ -1,1 +1,1 @@
-"""Making: an experiment becomes finished cells, stage after stage."""
+"""The engine: run the stages of an experiment and store their results in cells."""

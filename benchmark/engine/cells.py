@@ -1,4 +1,4 @@
-"""Cells: what one stage made of one method on one data set, and the manifest that says from what.
+"""Cells: the stored result of one stage for one method and data set, with a manifest of its inputs.
 
 A cell's folder holds its files and `manifest.json`. Its *recipe* (settings, weights, code) decides every item in
 it; each item, one a pair, also has the fingerprint of its own inputs. A finished item is never made again while
@@ -117,7 +117,7 @@ class Cell:
             redo: Empty the folder in any case.
         """
         if self.folder.is_symlink():
-            raise InputError(f"{self.folder} is a link; a cell is emptied when it is made anew. Remove the link.")
+            raise InputError(f"{self.folder} is a link; a cell is emptied before it is recomputed. Remove the link.")
         stored = self.manifest()
         if redo or stored is None or stored.recipe != recipe:
             if self.folder.exists():
@@ -154,7 +154,7 @@ class Cell:
             if any(self.folder.glob("*.safetensors")):
                 raise InputError(
                     f"{self.folder / MANIFEST} does not say how the model beside it was trained; put the right one "
-                    "back, take another --out, or --redo to train it anew."
+                    "back, take another --out, or --redo to train it again."
                 )
             return
         if stored.recipe == recipe:
@@ -162,7 +162,7 @@ class Cell:
         name, before, after = first_difference(stored.recipe, recipe)
         raise InputError(
             f"{self.folder} was trained with {name} {before!r}, but this run has {after!r}. Take another --out, or "
-            "--redo to train it anew."
+            "--redo to train it again."
         )
 
     def close(self, *, notes: Iterable[str] = (), files: Iterable[Path] = ()) -> None:

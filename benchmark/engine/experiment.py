@@ -1,4 +1,4 @@
-"""Experiments: which data sets, which methods, scored how. TOML files read into typed settings."""
+"""Experiments: data sets, methods and scoring, read from TOML files into typed settings."""
 
 import os
 import re

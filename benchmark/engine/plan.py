@@ -1,4 +1,4 @@
-"""What a run will take, measured on a few images before it starts."""
+"""Estimate the time and disk space of a run, from a few images that are processed before it starts."""
 
 import time
 from collections.abc import Iterable

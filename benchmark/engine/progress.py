@@ -1,4 +1,4 @@
-"""What a run shows while it works: one line a data set and method, one column a stage."""
+"""Progress display of a run: a line for each data set and method, a column for each stage."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The BibTeX file of a run: what its data sets and methods ask to be cited by."""
+"""The BibTeX file of a run: the citations of its data sets and methods."""
 
 import re
 from collections.abc import Iterable

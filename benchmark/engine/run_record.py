@@ -1,4 +1,4 @@
-"""What a run worked on, as `run.json` in its folder: what the report and the figures start from."""
+"""The record of a run, `run.json` in its folder, from which the report and the figures are made."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ class Part:
         pairs: What is fused and scored.
         split: Which part of which split the pairs are, in words.
         fingerprint: Of the pairs, as `datasets.base.fingerprint` gives it.
-        notes: What its reader left out or mended.
+        notes: What its reader left out or corrected.
     """
 
     name: str
@@ -96,4 +96,4 @@ def read(folder: Path) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}, {where}: {first['msg']}; run the experiment again to write it anew") from error
+        raise InputError(f"{path}, {where}: {first['msg']}; run the experiment again to rewrite it") from error

@@ -1,4 +1,4 @@
-"""A run: a loop over the stages of every data set and method; what fails says why and stops nothing else."""
+"""A run: the stages of every data set and method in order; a failure is recorded, and the run continues."""
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -355,7 +355,7 @@ class Run:
 
     @contextmanager
     def _reporting(self, step: Step) -> Iterator[None]:
-        """Keep what goes wrong in one step in its cell, and go on with the next one."""
+        """Record the error of a step in its cell, and continue with the next step."""
         cell = step.cell
         try:
             yield

@@ -1,4 +1,4 @@
-"""A stage of a run: what every kind has in common, how its cell is brought up to date, and why one is outdated.
+"""Stages of a run: their common interface, how a cell is brought up to date, and why a cell is outdated.
 
 A stage reads files and writes files into a cell. It names what decides them (`recipe`, `items`, `layers`), and makes
 only what is missing; `bring_up_to_date` does the rest alike for all stages.

@@ -1,4 +1,4 @@
-"""The images beside Table 3: detections in fused images, and precision over recall."""
+"""The figures of Table 3: detections in fused images, and precision-recall curves."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the experts see and how often gates pick them, as in the paper's Figure 6."""
+"""The responses of the experts and how often the gates select them, as in the paper's Figure 6."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What all figures share: sizes, colours, text that stays as it is, and files."""
+"""Shared parts of all figures: sizes, colours, literal text and file output."""
 
 import io
 import warnings

@@ -1,4 +1,4 @@
-"""Box plots of per-image scores: where everything lies, in the units of the drawing that the template makes."""
+"""Box plots of per-image scores: the coordinates from which the template draws them."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

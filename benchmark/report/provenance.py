@@ -1,4 +1,4 @@
-"""Where every number of a run comes from: the manifests of its cells, as the report shows them."""
+"""Provenance of a run's numbers: the manifests of its cells, as the report shows them."""
 
 import json
 from collections.abc import Collection

@@ -1,1 +1,1 @@
-"""What is asked of the rest: ablations, sweeps, gaming, cost."""
+"""Studies built on the engine: ablations, sweeps, the gaming check, the cost of networks."""

@@ -1,4 +1,4 @@
-"""The paper's Figure 6: what the experts of a trained MoE-Fusion answer to, and how often each is picked."""
+"""The paper's Figure 6: the responses of a trained MoE-Fusion's experts, and how often each expert is selected."""
 
 from pathlib import Path
 

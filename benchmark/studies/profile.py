@@ -1,4 +1,4 @@
-"""What each network costs: parameters, multiply-adds and milliseconds for one fusion."""
+"""The cost of each network: parameters, multiply-adds and milliseconds for one fusion."""
 
 import platform
 import statistics

@@ -1,1 +1,1 @@
-"""Street scenes that the benchmark draws itself, as a data set in four published layouts."""
+"""Synthetic street scenes, as a data set in four published layouts."""

@@ -1,1 +1,1 @@
-"""Judging: finished cells become tables, ranks and tests."""
+"""Tables: from finished cells to tables, ranks and statistical tests."""

@@ -1,4 +1,4 @@
-"""Strict reading of CSV files, a run's own and a user's: whole, rectangular and of known values, or refused."""
+"""Read CSV files of a run or of a user strictly: complete, rectangular and with valid values, or an error."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Rows of Table 3, read from finished cells: what a cell lacks, the row says."""
+"""Rows of Table 3, read from finished cells; a row states why its cell is incomplete."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Rows of Tables 1 and 2, read from finished cells: what a cell lacks, the row says."""
+"""Rows of Tables 1 and 2, read from finished cells; a row states why its cell is incomplete."""
 
 from collections.abc import Iterable
 from pathlib import Path

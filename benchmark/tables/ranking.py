@@ -1,4 +1,4 @@
-"""Which value is better: the direction of a column, places, marks, and the columns that a page holds."""
+"""Ranking: the direction of a metric, places, marks, and the columns that fit a page."""
 
 import re
 from collections.abc import Sequence

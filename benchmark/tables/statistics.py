@@ -1,4 +1,4 @@
-"""Statistics of means over images: spread, bootstrap intervals, average ranks, and tests of their differences."""
+"""Statistics of means over images: standard deviations, bootstrap intervals, average ranks, and significance tests."""
 
 from collections.abc import Collection, Mapping
 from typing import Literal

@@ -126,7 +126,7 @@ def _tiny_similarity(one: ImageArray, other: ImageArray) -> Similarity:
 
 
 def _similarity(one: Maps, other: Maps, window: Window, luminance: float, contrast: float) -> Similarity:
-    """Return the structural similarity of two images, its constants given, and what it is made of."""
+    """Return the structural similarity of two images for given constants, and its components."""
     # Not from centred levels, as `metrics.windows` has them: the programs' rounding errors decide flat windows.
     one_mean, other_mean = window.average(one), window.average(other)
     one_variance = window.average(one * one) - one_mean**2

@@ -1,4 +1,4 @@
-"""Work that goes on in threads: in order, a little ahead and no more, and its errors at their turn."""
+"""Background threads: results in order, a bounded lookahead, and errors raised in turn."""
 
 import threading
 from collections.abc import Iterator

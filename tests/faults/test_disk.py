@@ -285,7 +285,7 @@ def test_a_table_of_other_images_says_so(table: str, scenes: Path, tmp_path: Pat
     assert call(command(data, out, methods=("average",)))[0] == 0
     path = sorted((data / "M3FD/Vis").glob("*.png"))[-1]
     images.write(path, 255 - images.read(path))
-    if table == "2":  # fused anew, but not scored
+    if table == "2":  # fused again, but not scored
         assert call(command(data, out, "fuse", methods=("average",)))[0] == 0
     status, complaints = call(command(data, out, "table", methods=("average",)))
     assert status == 2

@@ -22,7 +22,7 @@ def test_a_model_without_its_manifest_is_not_thrown_away(manifest: bytes | None,
     if manifest is not None:
         (cell.folder / MANIFEST).write_bytes(manifest)
     for _ in range(2):  # the second time a failure has been written into it
-        with pytest.raises(InputError, match=r"manifest.json does not say how .* --redo to train it anew"):
+        with pytest.raises(InputError, match=r"manifest.json does not say how .* --redo to train it again"):
             cell.refuse_other({"epochs": 24})
         cell.fail("its manifest is damaged")
     assert (cell.folder / "checkpoint.safetensors").read_bytes() == b"hours of work"

@@ -1,4 +1,4 @@
-"""What a stopped run goes on from, damaged: its journals cost nothing but rows, and what cannot be written is named."""
+"""Resuming from damaged files: a damaged journal costs only rows, and a file that cannot be written is named."""
 
 import json
 from collections.abc import Callable

@@ -160,7 +160,7 @@ def test_interrupted_training_resumes_exactly(tmp_path):
 
 @pytest.mark.parametrize("device", [pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True)
 def test_on_a_gpu(tmp_path, device):
-    """It learns there and goes on there after a stop; the model fuses on a CPU as it does there."""
+    """Training converges and resumes on a GPU; the model gives the same fused image on a CPU."""
     config = replace(QUICK, epochs=12, checkpoint_steps=1)
     model = run(samples(2), tmp_path / "whole", config, device=device)
     with pytest.raises(KeyboardInterrupt):

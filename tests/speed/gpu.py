@@ -99,7 +99,7 @@ class Gpu:
         }
 
     def _training(self, batch: int, mixed: bool, pairs: tuple[Pair, ...]) -> dict[str, object]:
-        """Return what a step of the paper's MoE-Fusion costs: 480x640, two ResNet-50 detectors, from chance."""
+        """Return the cost of a training step of the paper's MoE-Fusion at 480x640, from random initialisation."""
         torch.manual_seed(0)
         model = moefusion.MoEFusion(
             moefusion.FusionConfig.paper(), moefusion.DetectorConfig(weights=None), len(CLASSES)

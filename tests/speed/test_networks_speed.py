@@ -36,7 +36,7 @@ WHOLE = 1024
 
 
 def seconds(name: str, memory: str, side: int) -> float:
-    """Return how long the third fusion of a 1024x768 pair takes, with weights from chance."""
+    """Return how long the third fusion of a 1024x768 pair takes, with random weights."""
     line = [sys.executable, "-c", PROGRAM, name, memory, str(side)]
     return float(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
 

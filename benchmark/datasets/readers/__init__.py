@@ -1,1 +1,1 @@
-"""One file a data set: its reader and its card (`RECORD`). A file that is put here is a data set."""
+"""Readers, one module per data set: the reader and the data set's card (`RECORD`). Modules are found automatically."""

@@ -1,4 +1,4 @@
-"""Any two folders of images that match by name: M3FD_Fusion, RoadScene, TNO and what people bring."""
+"""Any two folders of images that match by name: M3FD_Fusion, RoadScene, TNO and users' own."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""The stages, a module each: what it writes, how it is made, and how others read it."""
+"""The stages, one module each: what a stage writes, how it computes it, and how others read it."""

@@ -1,4 +1,4 @@
-"""What objects stand in front of: sky, skyline, ground and houses."""
+"""The background of a scene: sky, skyline, ground and houses."""
 
 from dataclasses import dataclass
 

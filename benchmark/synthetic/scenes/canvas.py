@@ -1,4 +1,4 @@
-"""What both cameras look at: light, temperature and distance in each direction, painted from far to near."""
+"""The canvas of both cameras: light, temperature and distance in each direction, painted from far to near."""
 
 from dataclasses import dataclass, field
 

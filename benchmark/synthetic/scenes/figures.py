@@ -1,4 +1,4 @@
-"""What stands in a synthetic street: people, cars, two-wheelers and clutter as coloured polygons in metres.
+"""The objects of a synthetic street: people, cars, two-wheelers and clutter as coloured polygons in metres.
 
 A figure is a list of parts, painted in order. Axes: x to the right (a vehicle's forward), y up from the
 ground, z away from the viewer. Heat is 0 at the temperature of the air and 1 at that of skin.

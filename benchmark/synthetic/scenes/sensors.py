@@ -1,4 +1,4 @@
-"""What stands between a scene and its images: smoke, glare, and the two cameras."""
+"""From a scene to its images: smoke, glare, and the two cameras."""
 
 from typing import cast
 

@@ -1,4 +1,4 @@
-"""What a scene's seed decides about its place: camera, road, light, weather; metres and degrees Celsius."""
+"""The setting of a scene, drawn from its seed: camera, road, light, weather; metres and degrees Celsius."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What stands where in a street, so that each object shows in one band at least and many in one only."""
+"""Place objects in a street so that each is visible in at least one band, and many in only one."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Training: it learns, it goes on exactly where it stopped, and it refuses what does not fit."""
+"""Detector training: it learns, resumes exactly, and refuses data that does not fit."""
 
 import csv
 import json
@@ -199,7 +199,7 @@ def test_a_record_that_cannot_be_is_refused(
 def test_a_damaged_log_does_not_stop_a_training(
     examples: list[Example], whole: Path, tmp_path: Path, damage: bytes
 ) -> None:
-    """It goes on from step 3, with the rows that are whole."""
+    """It resumes from step 3, with the complete rows."""
     settings = replace(SETTINGS, checkpoint_steps=3)
     with pytest.raises(KeyboardInterrupt):
         go(examples, tmp_path, settings, stop=3)

@@ -104,7 +104,7 @@ def test_damage_is_refused_and_costs_nothing(scenes: Path, tmp_path: Path) -> No
     trained = model.read_bytes()
     model.write_bytes(trained[:-9])
     go(wanted("average"), options, "detect")
-    assert model.read_bytes() == trained, "it is written anew from the last checkpoint"
+    assert model.read_bytes() == trained, "it is rewritten from the last checkpoint"
     assert (cell / "detections.jsonl").read_bytes() == found
 
 
