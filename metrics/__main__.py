@@ -149,9 +149,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if arguments[:1] == ["which"]:
-            parse(which, prog="python -m metrics which", args=arguments[1:])
+            parse(which, prog="python -m metrics which", args=arguments[1:])()
         else:
-            parse(score, prog="python -m metrics", args=arguments)
+            parse(score, prog="python -m metrics", args=arguments)()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

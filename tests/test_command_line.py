@@ -1,9 +1,11 @@
 """The command line: what it lists, what it refuses, and with which exit status."""
 
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from benchmark.detection import registry as detectors
 from benchmark.engine import experiment
 from benchmark.synthetic import layouts as synthetic
 from metrics.__main__ import main as score_folders
-from metrics.command_line import print_progress, wrap_help
+from metrics.command_line import print_progress, shorten_complaint, wrap_help
+from metrics.errors import InputError
 from run_benchmark import main
 
 COMMANDS = (
@@ -216,11 +219,55 @@ def test_every_command_explains_itself(call, command: str) -> None:
     assert command in call("--help")[1]
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["list", "colours"], ["run"], ["run", "m3fd", "--speed", "9"]])
-def test_what_is_no_command_is_refused(call, arguments: list[str]) -> None:
-    status, _, complaint = call(*arguments)
-    assert status == 2
-    assert complaint
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "Expected one of {demo, run, .*; see run_benchmark.py --help"),
+        ("fly", "Unrecognized options: fly; known: demo, run, "),
+        ("list colours", "invalid choice 'colours' .* 'detectors'.; see run_benchmark.py list --help"),
+        ("run", "Missing from run_benchmark.py run: EXPERIMENT .*; see run_benchmark.py run --help"),
+        ("run m3fd --speed 9", "Unrecognized options: --speed, 9"),
+        ("run m3fd --lmit 3", "Unrecognized options: --lmit, 3; perhaps you meant --limit N; see"),
+        ("run m3fd --limit two", "--limit 'two': not understood; expected --limit N; see"),
+        ("run m3fd --names IR{}.png", "--names 'IR{}.png': not understood; expected --names IR{} VIS{}; see"),
+        ("run m3fd --resize-pairs both", "Expected one of .'infrared', 'visible'.; see run_benchmark.py run --help"),
+        ("run m3fd --out", "Missing value for argument '--out'"),
+        ("fuse m3fd --size native", "Unrecognized options of run_benchmark.py fuse: --size native; see"),
+        ("profile --repeats x", "--repeats 'x': not understood; expected --repeats N; see"),
+        ("weights add densefuse", "Missing from run_benchmark.py weights add: PATH .*; see"),
+        ("run nothing.toml", "nothing.toml is not there; expected a TOML file, or one of all, demo"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_what_is_no_command_is_refused_in_one_line(
+    call, monkeypatch: pytest.MonkeyPatch, encoding: str, arguments: str, message: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("metrics.command_line._Help.encoding", encoding)
+    status, shown, complaint = call(*arguments.split())
+    assert (status, shown) == (2, "")
+    assert re.search(message, complaint)
+    assert complaint.startswith("error: ")
+    assert len(complaint.splitlines()) == 1
+
+
+def test_what_is_no_box_is_left_alone() -> None:
+    for text in ("", "a warning\n", "two\nlines\n"):
+        assert shorten_complaint(text) == text
+
+
+def test_scoring_reports_while_it_works(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a command prints is not kept back with its help."""
+
+    def evaluate(*_: object, progress: Callable[[int, int], None], **__: object) -> None:
+        progress(3, 9)
+        assert capsys.readouterr().err == "scored 3 of 9\n"
+        raise InputError("seen")
+
+    monkeypatch.setattr("metrics.command_line._PAUSE", 0.0)
+    monkeypatch.setattr("metrics.__main__.evaluate_folder", evaluate)
+    assert score_folders(["ir", "vis", "fused"]) == 2
+    assert capsys.readouterr().err == "error: seen\n"
 
 
 @pytest.mark.parametrize(

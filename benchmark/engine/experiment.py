@@ -255,6 +255,8 @@ def read(name: str) -> Experiment:
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file() and (split_file_name(name) or name in datasets.names()) and name != "synthetic":
         return _on_dataset(name)
+    if not path.is_file() and name.endswith(".toml"):
+        raise InputError(f"{path} is not there; expected a TOML file, or one of {', '.join(names())}")
     if not path.is_file():
         raise unknown("experiment", name, (*names(), "path/to/file.toml"))
     try:
