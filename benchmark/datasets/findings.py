@@ -78,7 +78,7 @@ class Findings:
             self._notes.append(text)
 
     def count(self, what: str, number: int = 1) -> None:
-        """Add to the number in the note `what: number`; no note is made of nothing."""
+        """Add to the number in the note `what: number`; a number of 0 gives no note."""
         self._counts[what] += number
 
     @property

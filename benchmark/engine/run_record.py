@@ -16,7 +16,7 @@ FILE = "run.json"
 
 @dataclass(frozen=True)
 class Part:
-    """The pairs of one data set that a run works on, and what is to be said of them.
+    """The pairs of one data set that a run works on, with their split and notes.
 
     Attributes:
         name: The data set's name.

@@ -8,10 +8,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from benchmark.tables import csv_files, detection_table, metric_table
 from benchmark.tables.latex import format_number
-from benchmark.tables.origins import MEASURED, SEPARATOR
+from benchmark.tables.origins import MEASURED, SEPARATOR, explain_marks, has_other_weights, leakage_notes
 from benchmark.tables.ranking import heading, split_columns
 from metrics.registry import METRICS
 
@@ -31,8 +32,11 @@ def render_table(path: Path, width: int) -> Group:
     if path.stem.startswith("table"):
         table, name = csv_files.read_table(path), "method"
         table = table[table["origin"] == MEASURED]
+        remarks = explain_marks(table)
+        table = table.assign(method=_mark_methods(table))
     else:
         table, name = csv_files.read_frame(path, "dataset", "setting"), "setting"
+        remarks = []
     about = table.iloc[0]
     if detection_table.MEAN in table:
         columns = [*about["classes"].split(SEPARATOR), detection_table.MEAN, detection_table.LOW, detection_table.HIGH]
@@ -43,7 +47,14 @@ def render_table(path: Path, width: int) -> Group:
         title = f"convention {about['convention']}, size {about['size']}"
         parts = _fit(table, columns, name, width)
     titles = {part: f"{path.stem}: {title}" + (f"; {part}" if part else "") for part in parts}
-    return Group(*(_render(table, columns, name, titles[part], digits) for part, columns in parts.items()))
+    tables = (_render(table, columns, name, titles[part], digits) for part, columns in parts.items())
+    return Group(*tables, *map(Text, remarks))
+
+
+def _mark_methods(table: pd.DataFrame) -> list[str]:
+    """Return the methods with the marks that `explain_marks` explains."""
+    rows = zip(table["method"], has_other_weights(table), leakage_notes(table), strict=True)
+    return [f"{method}{' *' if other else ''}{' ‡' if note else ''}" for method, other, note in rows]
 
 
 def _fit(table: pd.DataFrame, columns: Sequence[str], name: str, width: int) -> dict[str, list[str]]:
