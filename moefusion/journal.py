@@ -1,8 +1,10 @@
 """A training run's journal: a CSV file, a progress bar or lines of text and, where asked for, TensorBoard."""
 
 import math
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +17,8 @@ from metrics.files import append_text, write_bytes
 _LEADING, _OTHERS = ("step", "epoch"), ("step", "epoch", "learning_rate", "gradient_norm", "seconds")
 _SHOWN = 4  # losses
 _PAUSE = 5.0  # seconds between two lines of text
+_LONGEST = 9.0  # seconds of one step after which a line says that it is at work
+_LOOK = 1.0  # seconds between two looks
 
 
 class Journal:
@@ -52,6 +56,7 @@ class Journal:
         self._bar.disable = not bar or self._prints
         self._task = self._bar.add_task("", total=steps, completed=first_step, epoch="")
         self._opened = self._printed = time.monotonic()
+        self._step, self._closed = first_step, threading.Event()
 
     def write(self, values: Mapping[str, float]) -> None:
         """Add a row; the names, "step" and "epoch" first, must be the same at every step.
@@ -64,6 +69,7 @@ class Journal:
             write_bytes(self._path, text.encode())
             self._begun = True
         append_text(self._path, _line(list(map(str, values.values()))))
+        self._step = int(values["step"])
         self._bar.update(
             self._task, completed=values["step"], epoch=f"{values['epoch']:g}", description=_summary(values)
         )
@@ -76,14 +82,28 @@ class Journal:
 
     def __enter__(self) -> Self:
         self._bar.start()
+        if self._prints:
+            threading.Thread(target=self._look, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed.set()
         self._bar.stop()
         if self._writer is not None:
             self._writer.close()
+
+    def print_long_step(self) -> None:
+        """Print that a step is at work, where no line was printed for a while."""
+        if time.monotonic() - self._printed > _LONGEST:
+            self._printed = time.monotonic()
+            print(f"step {self._step + 1} of {self._steps}: at work", flush=True)
+
+    def _look(self) -> None:
+        while not self._closed.wait(_LOOK):
+            with suppress(OSError, ValueError):  # of a pipe that was closed: the next step's own line says so
+                self.print_long_step()
 
     def _print(self, values: Mapping[str, float]) -> None:
         self._printed = time.monotonic()

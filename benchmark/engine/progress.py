@@ -46,8 +46,8 @@ class Task:
 
     @property
     def place(self) -> str:
-        """Its data set, method and stage."""
-        return " · ".join(filter(None, (self.dataset, self.method, self.stage)))
+        """Its data set, method and stage; without a method it is the reading of the data set."""
+        return f"{self.dataset} · {self.method} · {self.stage}" if self.method else f"{self.dataset} · data set"
 
 
 class Board:

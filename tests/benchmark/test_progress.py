@@ -59,7 +59,7 @@ def test_training_prints_its_own_lines() -> None:
     assert screen.getvalue() == ""
     now[0] = 110.0
     board.print_progress()
-    assert screen.getvalue() == "M3FD · train: running\n"
+    assert screen.getvalue() == "M3FD · data set: running\n"
 
 
 def test_a_stage_that_reports_nothing_is_shown_as_well(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What a training says while it runs, where no terminal is attached."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,32 @@ def test_nothing_where_nothing_is_asked_for(tmp_path: Path, capsys: pytest.Captu
     write(tmp_path, progress=False, bar=False)
     assert capsys.readouterr().out == ""
     assert len((tmp_path / "train.csv").read_text().splitlines()) == 4
+
+
+def test_a_long_step_prints_a_line_every_ten_seconds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(journal.time, "monotonic", lambda: now[0])
+    opened = Journal(tmp_path, first_step=2, steps=5, progress=True, tensorboard=False)
+    for second in range(1, 26):
+        now[0] = float(second)
+        opened.print_long_step()
+    assert capsys.readouterr().out.splitlines() == ["step 3 of 5: at work"] * 2
+    opened.write({"step": 3, **ROW, "gradient_norm": 7.0, "seconds": 0.1})
+    now[0] = 36.0
+    opened.print_long_step()
+    assert capsys.readouterr().out.splitlines()[-1] == "step 4 of 5: at work"
+
+
+def test_a_long_step_is_seen_while_it_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = threading.Event()
+    monkeypatch.setattr(journal, "_LOOK", 0.01)
+    monkeypatch.setattr(Journal, "print_long_step", lambda self: printed.set())
+    with Journal(tmp_path, first_step=2, steps=5, progress=True, tensorboard=False):
+        assert printed.wait(20)
+    printed.clear()
+    with Journal(tmp_path, first_step=2, steps=5, progress=False, tensorboard=False):
+        assert not printed.wait(0.2)
