@@ -53,7 +53,7 @@ def train(
     settings: DetectionSettings,
     *,
     device: str = "auto",
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Train a detector in place and return the file of it, for `load`.
 
@@ -67,7 +67,7 @@ def train(
         folder: Created where it is missing.
         settings: How it is trained.
         device: "auto", a GPU where there is one; or any of torch's names.
-        progress: Called with (steps done, all) after each step.
+        progress: Called with (steps done, all) after each step, by somebody who shows it; without, lines are printed.
 
     Raises:
         InputError: There is no example, an image cannot be read, the checkpoint is of other settings, or a loss is
@@ -78,7 +78,10 @@ def train(
     if not any(example.boxes for example in examples):
         raise InputError("none of the training images has a box; a detector needs some to learn from")
     task = _DetectorTask(model, examples, classes, settings)
-    return trainer.train(task, folder, resume=True, device=usable_device(device), report=progress, bar=False)
+    report = progress or (lambda done, of: None)
+    return trainer.train(
+        task, folder, resume=True, device=usable_device(device), report=report, progress=progress is None, bar=False
+    )
 
 
 def load(path: Path) -> Trained:
