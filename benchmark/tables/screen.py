@@ -76,5 +76,5 @@ def _render(table: pd.DataFrame, columns: Sequence[str], name: str, title: str, 
         shown.add_row(f"[bold]{escape(str(dataset))}[/], {rows['images'].iloc[0]:.0f} images")
         for row in rows.to_dict("records"):
             values = [format_number(row.get(column), MEASURED, digits, "–") for column in columns]
-            shown.add_row(f"  {escape(str(row[name]))}", *values)
+            shown.add_row(escape(str(row[name])), *values)
     return shown

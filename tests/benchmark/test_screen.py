@@ -44,16 +44,16 @@ def test_every_number_is_whole(tmp_path: Path, selection: str, width: int) -> No
 def test_marks_of_weights_are_explained(tmp_path: Path) -> None:
     frame = pd.DataFrame(np.ones((2, len(metrics.PAPER))), columns=list(metrics.PAPER))
     leaks, other = "its weights were trained on [M3FD]", "weights are not the authors' own"
-    rows = [MethodScores("SHIP", frame, notes=[leaks]), MethodScores("Mine", frame, notes=[other])]
+    rows = [MethodScores("SeAFusion", frame, notes=[leaks]), MethodScores("Mine", frame, notes=[other])]
     rows.append(MethodScores("Average", frame))
     table = metric_table.table([DatasetScores("[M3FD]", 2, "f", rows=rows)], ScoreSettings())
     metric_table.write(tmp_path, table, "Title")
-    text = printed(tmp_path / "table1.csv", 100)
-    assert "SHIP ‡ " in text
+    text = printed(tmp_path / "table1.csv", 80)
+    assert "SeAFusion ‡ " in text  # on one line with its numbers
     assert "Mine * " in text
     assert text.count("‡") == text.count("*") == 2
     assert f"* {other}." in text
-    assert f"‡ SHIP: {leaks}." in text
+    assert f"‡ SeAFusion: {leaks}." in text
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "sweep_alpha"])
