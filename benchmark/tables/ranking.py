@@ -76,8 +76,10 @@ def split_columns(columns: Sequence[str], most: int = MOST) -> dict[str, list[st
     parts: dict[str, list[str]] = {}
     for group in (*GROUPS, OTHERS):
         members = [name for name in columns if group_of[name] == group]
+        title = "" if len(members) == len(columns) else group  # one group needs no name
         for start in range(0, len(members), most):
-            parts[group if not start else f"{group}, part {start // most + 1}"] = members[start : start + most]
+            part = f"part {start // most + 1}" if start else ""
+            parts[", ".join(filter(None, (title, part)))] = members[start : start + most]
     return parts
 
 
