@@ -311,7 +311,7 @@ class List:
 
     def __call__(self, console: Console) -> int:
         """Print it; return the exit status."""
-        from benchmark.listings import render_details, render_list
+        from benchmark.studies.listings import render_details, render_list
 
         console.print(render_list(self.what) if self.name is None else render_details(self.what, self.name))
         return 0
@@ -392,7 +392,7 @@ class ListWeights(_OnWeights):
 
     def __call__(self, console: Console) -> int:
         """Print it; return the exit status."""
-        from benchmark.listings import render_weights
+        from benchmark.studies.listings import render_weights
 
         console.print(render_weights(list(self._chosen())))
         return 0

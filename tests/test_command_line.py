@@ -230,7 +230,10 @@ def test_every_command_explains_itself(call, command: str) -> None:
         ("run m3fd --lmit 3", "Unrecognized options: --lmit, 3; perhaps you meant --limit N; see"),
         ("run m3fd --limit two", "--limit 'two': not understood; expected --limit N; see"),
         ("run m3fd --names IR{}.png", "--names 'IR{}.png': not understood; expected --names IR{} VIS{}; see"),
-        ("run m3fd --resize-pairs both", "Expected one of .'infrared', 'visible'.; see run_benchmark.py run --help"),
+        (
+            "run m3fd --resize-pairs both",
+            "Expected one of .('infrared', 'visible'|'visible', 'infrared').; see run_benchmark.py run --help",
+        ),
         ("run m3fd --out", "Missing value for argument '--out'"),
         ("fuse m3fd --size native", "Unrecognized options of run_benchmark.py fuse: --size native; see"),
         ("profile --repeats x", "--repeats 'x': not understood; expected --repeats N; see"),
