@@ -90,3 +90,11 @@ def _centre(image: Maps) -> tuple[Maps, float]:
 @computed_once
 def _average(image: Maps, window: Window) -> Maps:
     return window.average(image)
+
+
+def find_flat_windows(image: ImageArray, taps: int) -> NDArray[np.bool_]:
+    """Return where a window of `taps` pixels a side has one level that is not black: (H - taps + 1, W - taps + 1)."""
+    window = np.ones((taps, taps), np.uint8)
+    flat = (cv2.dilate(image, window) == cv2.erode(image, window)) & (image > 0)
+    inside = slice(taps // 2, -(taps // 2))
+    return np.asarray(flat[inside, inside], np.bool_)

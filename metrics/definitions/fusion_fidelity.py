@@ -7,9 +7,8 @@ import numpy as np
 from metrics.checks import require_grey
 from metrics.images import ImageArray
 from metrics.metric import Metric, rule
-from metrics.opencv import cv2
 from metrics.sharing import computed_once
-from metrics.windows import Maps, Window, levels, local_covariance
+from metrics.windows import Maps, Window, find_flat_windows, levels, local_covariance
 
 SMALLEST = 41  # pixels a side; the fourth scale's window just fits
 
@@ -81,11 +80,7 @@ def _halve(image: Maps, window: Window) -> Maps:
 
 def _rounding_decides(infrared: ImageArray, visible: ImageArray, fused: ImageArray) -> bool:
     """Return whether a window of the first scale is flat, but not black, in a source: its gain has a random sign."""
-    size = np.ones((_WINDOWS[0].taps,) * 2, np.uint8)
-    margin = _WINDOWS[0].taps // 2
-    inside = slice(margin, -margin)
-    flat = ((cv2.dilate(image, size) == cv2.erode(image, size)) & (image > 0) for image in (infrared, visible))
-    return any(bool(image[inside, inside].any()) for image in flat)
+    return any(bool(find_flat_windows(image, _WINDOWS[0].taps).any()) for image in (infrared, visible))
 
 
 METRICS = (

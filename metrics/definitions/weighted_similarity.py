@@ -11,7 +11,7 @@ from metrics.images import ImageArray
 from metrics.metric import Metric, rule
 from metrics.opencv import cv2
 from metrics.sharing import computed_once
-from metrics.windows import Maps, Window, levels
+from metrics.windows import Maps, Window, find_flat_windows, levels
 
 _SMALLEST = 11  # pixels a side; the programs refuse smaller images although the window of Q_y and Q_c has seven
 _TINY = 2e-16  # the constants of Q_y's and Q_c's similarity, below the rounding of a window's variance
@@ -111,9 +111,7 @@ def _rounding_decides_q_c(infrared: ImageArray, visible: ImageArray, fused: Imag
 
 
 def _flat(image: ImageArray) -> NDArray[np.bool_]:
-    window = np.ones((7, 7), np.uint8)
-    flat = (cv2.dilate(image, window) == cv2.erode(image, window)) & (image > 0)
-    return np.asarray(flat[3:-3, 3:-3], np.bool_)
+    return find_flat_windows(image, 7)
 
 
 def _pairs(infrared: ImageArray, visible: ImageArray, fused: ImageArray) -> list[tuple[ImageArray, ImageArray]]:
