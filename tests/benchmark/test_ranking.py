@@ -58,5 +58,5 @@ def test_every_column_stands_in_one_part_that_a_page_holds(convention: str) -> N
 
 
 def test_a_group_of_more_than_a_page_holds_is_continued() -> None:
-    assert ranking.split_columns(["a", "b", "c"], most=2) == {"others": ["a", "b"], "others, part 2": ["c"]}
+    assert ranking.split_columns(["a", "b", "c"], most=2) == {"": ["a", "b"], "part 2": ["c"]}
     assert ranking.split_columns(list(metrics.PAPER)) == {"": list(metrics.PAPER)}
