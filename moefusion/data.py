@@ -1,5 +1,6 @@
 """Training data: samples from any data set, resized to one size, in an order that the seed fixes."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol, TypedDict, TypeVar
@@ -116,6 +117,45 @@ def resize(sample: Sample, size: tuple[int, int]) -> Sample:
     return Sample(infrared, visible, sample.boxes * scale, sample.labels)
 
 
+def augment(sample: Sample, crop: tuple[int, int] | None, flip: float, generator: torch.Generator) -> Sample:
+    """Return a window of a sample, mirrored at random; boxes that the window does not touch are left out.
+
+    Args:
+        sample: Any size.
+        crop: (height, width) of the window; None takes the whole. A sample that is smaller is enlarged first.
+        flip: Probability of a mirrored sample.
+        generator: Of the draws.
+    """
+    top, left, mirrored = torch.rand(3, generator=generator).tolist()
+    if crop is not None:
+        sample = _window(_holding(sample, crop), crop, top, left)
+    if mirrored >= flip:
+        return sample
+    infrared, visible, boxes, labels = sample
+    x0, y0, x1, y1 = boxes.unbind(1)
+    width = infrared.shape[2]
+    return Sample(infrared.flip(2), visible.flip(2), torch.stack([width - x1, y0, width - x0, y1], dim=1), labels)
+
+
+def _holding(sample: Sample, size: tuple[int, int]) -> Sample:
+    """Return the sample enlarged until it holds a window of a size; its sides keep their ratio."""
+    height, width = sample.infrared.shape[1:]
+    scale = max(size[0] / height, size[1] / width)
+    return resize(sample, (math.ceil(height * scale), math.ceil(width * scale))) if scale > 1 else sample
+
+
+def _window(sample: Sample, size: tuple[int, int], top: float, left: float) -> Sample:
+    """Return a window of a sample that holds it; top and left are in [0, 1), shares of where it may begin."""
+    height, width = size
+    y = int(top * (sample.infrared.shape[1] - height + 1))
+    x = int(left * (sample.infrared.shape[2] - width + 1))
+    infrared, visible = (image[:, y : y + height, x : x + width] for image in (sample.infrared, sample.visible))
+    corner, far = sample.boxes.new_tensor([x, y, x, y]), sample.boxes.new_tensor([width, height, width, height])
+    boxes = (sample.boxes - corner).clamp(min=0).minimum(far)
+    seen = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    return Sample(infrared, visible, boxes[seen], sample.labels[seen])
+
+
 def collate(samples: Sequence[Sample]) -> Batch:
     """Return samples as one batch.
 
@@ -124,7 +164,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """
     sizes = {tuple(sample.infrared.shape[1:]) for sample in samples}
     if len(sizes) > 1:
-        raise InputError(f"images of one batch: expected one size, got {sorted(sizes)}. Set TrainingConfig.resize")
+        raise InputError(
+            f"images of one batch: expected one size, got {sorted(sizes)}. Set TrainingConfig.resize or crop"
+        )
     return Batch(
         torch.stack([sample.infrared for sample in samples]),
         torch.stack([sample.visible for sample in samples]),

@@ -89,9 +89,9 @@ class MoEFusion(nn.Module):
     def training_losses(self, batch: Batch, *, noise: Mapping[str, Tensor] | None = None) -> TrainingLosses:
         """Return the sum of the fusion losses and of both detectors' losses.
 
-        The fusion loss does not reach the detectors. Under autocast only the detectors' backbones and attention
-        are computed in low precision: the fused image and its gates stay float32, for eight bits of precision
-        are those of a stored image, and less than what its gradient needs.
+        The fusion loss does not reach the detectors. Under autocast the detectors' backbones and attention and the
+        bulk of the global experts are computed in low precision: the features, the gates and the fused image stay
+        float32, for eight bits of precision are those of a stored image, and less than what its gradient needs.
 
         Args:
             batch: Images and objects.
@@ -106,10 +106,10 @@ class MoEFusion(nn.Module):
         if self.detectors is not None:
             targets = [Target(boxes=b, labels=n) for b, n in zip(batch.boxes, batch.labels, strict=True)]
             maps, detection = self.detectors.train_on(infrared, visible, targets)
+        output: FusionOutput = self.fusion(
+            infrared, visible, *(attention.detach().float() for attention in maps), noise=noise
+        )
         with torch.autocast(infrared.device.type, enabled=False):
-            output: FusionOutput = self.fusion(
-                infrared, visible, *(attention.detach().float() for attention in maps), noise=noise
-            )
             mask = foreground_mask(batch.boxes, (infrared.shape[2], infrared.shape[3]))
             load = _common_load_loss(output) if output.gates and world_size() > 1 else output.load_loss
             alpha = self.fusion_config.alpha

@@ -151,17 +151,10 @@ class FusionNetwork(nn.Module):
             InputError: Shapes do not fit, attention is missing, or noise is not what the gates need.
         """
         drawn = self._check_noise(noise, len(infrared))
-        dense, attention = self._features(infrared, visible, attention_infrared, attention_visible)
-        mixed: dict[str, Mixed] = {}
-        local = []
-        if self.config.local_experts is True:
-            for part, sources in _local_sources(dense, attention).items():
-                name = f"local_{part}"
-                mixed[name] = self.local_experts[part](sources, drawn.get(name))
-                local.append(mixed[name].features)
-        elif attention is not None:
-            local.append(self.local_attention(torch.cat(_masked(dense, attention), dim=1)))
-        scene = torch.cat([*dense, *local], dim=1)
+        with torch.autocast(infrared.device.type, enabled=False):
+            dense, attention = self._features(infrared, visible, attention_infrared, attention_visible)
+            local, mixed = self._local_features(dense, attention, drawn)
+            scene = torch.cat([*dense, *local], dim=1)
         if self.config.global_experts:
             mixed["global"] = self.global_experts([scene], drawn.get("global"))
             fused = mixed["global"].features
@@ -171,6 +164,20 @@ class FusionNetwork(nn.Module):
         losses = {name: LOAD_COEFFICIENTS[name] * load_balance(*part.routing) for name, part in mixed.items()}
         loads = {name: part.routing.load for name, part in mixed.items()}
         return FusionOutput(fused=fused, attention=attention, gates=gates, loads=loads, load_losses=losses)
+
+    def _local_features(
+        self, dense: list[Tensor], attention: Tensor | None, noise: Mapping[str, Tensor]
+    ) -> tuple[list[Tensor], dict[str, Mixed]]:
+        """Return what stands beside the dense features in the scene, and the local gates' decisions."""
+        if self.config.local_experts is True:
+            mixed: dict[str, Mixed] = {}
+            for part, sources in _local_sources(dense, attention).items():
+                name = f"local_{part}"
+                mixed[name] = self.local_experts[part](sources, noise.get(name))
+            return [part.features for part in mixed.values()], mixed
+        if attention is not None:
+            return [self.local_attention(torch.cat(_masked(dense, attention), dim=1))], {}
+        return [], {}
 
     def local_expert_features(
         self, infrared: Tensor, visible: Tensor, attention_infrared: Tensor, attention_visible: Tensor

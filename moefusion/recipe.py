@@ -1,6 +1,7 @@
 """The settings of a training run; importable without torch."""
 
-from typing import Annotated, Self
+from dataclasses import asdict
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, FiniteFloat
 from pydantic.dataclasses import dataclass
@@ -25,10 +26,15 @@ class TrainingConfig:
         batch: Samples a step, over all processes together.
         repeat: How often each sample comes in an epoch; the public code has 3.
         resize: (height, width) that all images are brought to; None leaves them as they are.
+        crop: (height, width) of a window that is cut from each image wherever it falls, after `resize`; an image that
+            is too small for it is enlarged until it holds one. None takes whole images, as the paper does. A window
+            keeps the texture that a smaller image has lost.
+        flip: Probability of a mirrored pair; 0 in the paper.
         learning_rate, weight_decay: Of Adam.
         gradient_norm: What the gradient's norm is clipped to.
         seed: Of the order of the samples and of every draw in a step. Not of the model's first weights.
-        mixed_precision: The detectors' backbones and attention in bfloat16; None: where there is a GPU.
+        mixed_precision: The detectors' backbones and attention, and the first two of the four convolutions of the
+            global experts, in bfloat16; None: where there is a GPU.
         checkpoint_steps: A checkpoint is written after so many steps, and after each epoch.
         workers: Processes that load samples.
         tensorboard: Write TensorBoard's files.
@@ -44,6 +50,11 @@ class TrainingConfig:
         tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None,
         Field(description="(height, width) or None"),
     ] = (480, 640)
+    crop: Annotated[
+        tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None,
+        Field(description="(height, width) or None"),
+    ] = None
+    flip: Annotated[FiniteFloat, Field(ge=0, le=1, description="a probability from 0 to 1")] = 0.0
     learning_rate: _Positive = 1e-4
     weight_decay: Annotated[FiniteFloat, Field(ge=0, description="a finite number from 0")] = 1e-4
     gradient_norm: _Positive = 35.0
@@ -52,6 +63,14 @@ class TrainingConfig:
     checkpoint_steps: _Count = 1000
     workers: _Whole = 2
     tensorboard: Annotated[bool, Field(description="True or False")] = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values that JSON can hold; windows and mirroring only where there are any.
+
+        So trainings from before these settings existed are still told from others by what decided them.
+        """
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {name: value for name, value in values.items() if value or name not in ("crop", "flip")}
 
     @classmethod
     def paper(cls) -> Self:

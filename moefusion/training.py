@@ -1,7 +1,6 @@
 """Training MoE-Fusion: one optimiser for fusion network and detectors, on one device or on several."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from metrics.errors import InputError
 from moefusion import trainer
 from moefusion.checkpoints import FORMAT, model_settings, updated_settings
-from moefusion.data import Batch, PreparedSamples, Sample, Samples, collate
+from moefusion.data import PreparedSamples, Sample, Samples, augment, collate
 from moefusion.distributed import rank, usable_device, world_size
 from moefusion.model import MoEFusion, TrainingLosses
 from moefusion.recipe import TrainingConfig
@@ -56,7 +55,7 @@ def train(
     )
 
 
-class _MoEFusionTask(trainer.Task[Sample, Batch]):
+class _MoEFusionTask(trainer.Task[Sample, list[Sample]]):
     form = FORMAT
     without_effect = ("checkpoint_steps", "workers", "tensorboard")
 
@@ -66,8 +65,8 @@ class _MoEFusionTask(trainer.Task[Sample, Batch]):
         self.network, self.config = model, config
 
     @property
-    def collate(self) -> Callable[[list[Sample]], Batch]:
-        return collate
+    def collate(self) -> Callable[[list[Sample]], list[Sample]]:
+        return list  # the images' sizes may differ until a window is cut from each
 
     def optimiser(self, weights: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(weights, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
@@ -75,15 +74,16 @@ class _MoEFusionTask(trainer.Task[Sample, Batch]):
     def learning_rate(self, step: int) -> float:
         return self.config.learning_rate_at(step // self.epoch_steps)
 
-    def losses(self, batch: Batch, step: int, device: torch.device) -> StepLosses:
+    def losses(self, batch: list[Sample], step: int, device: torch.device) -> StepLosses:
         noise = self._noise(step, device)
         torch.manual_seed(derive_seed(self.config.seed, "step", step, rank()))
-        losses = self.network.training_losses(batch.to(device), noise=noise)
+        draws = torch.Generator().manual_seed(derive_seed(self.config.seed, "augment", step, rank()))
+        samples = [augment(sample, self.config.crop, self.config.flip, draws) for sample in batch]
+        losses = self.network.training_losses(collate(samples).to(device), noise=noise)
         return StepLosses(losses.total, losses.terms, _expert_shares(losses))
 
     def record(self, step: int) -> dict[str, Any]:
-        config = {name: value for name, value in asdict(self.config).items() if name not in self.without_effect}
-        config["resize"] = list(self.config.resize) if self.config.resize else None
+        config = {name: value for name, value in self.config.to_dict().items() if name not in self.without_effect}
         training = {"step": step, "samples": self.samples, "config": config}
         return {**model_settings(self.network), "training": training}
 

@@ -187,16 +187,38 @@ class ScoreSettings:
 
 
 @dataclass(config=_STRICT)
-class TrainSettings:
-    """How MoE-Fusion is trained on an experiment's training parts.
+class TrainingData:
+    """One of the data sets that MoE-Fusion is trained on together.
 
     Attributes:
+        name: As `list datasets` gives it.
+        root: Its folder, below the data root unless absolute; empty for the data set's usual folder name.
+        part: "train", "test", or "all": both.
+        leave_out: Names of pairs that are not trained on, such as frames of another data set's test part.
+        options: What its reader takes.
+    """
+
+    name: str
+    root: str = ""
+    part: Literal["train", "test", "all"] = "train"
+    leave_out: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(config=_STRICT)
+class TrainSettings:
+    """How MoE-Fusion is trained.
+
+    Attributes:
+        datasets: On which data sets together, one model for all that is tested; when there are none, one model for
+            each of the experiment's data sets, on its training part.
         preset: What `fusion` and `training` start from: "paper" or "public".
         fusion: Fields of `moefusion.FusionConfig` that differ.
         detector: Fields of `moefusion.DetectorConfig` that differ; weights may be the text "none".
         training: Fields of `moefusion.TrainingConfig` that differ.
     """
 
+    datasets: list[TrainingData] = field(default_factory=list)
     preset: Literal["paper", "public"] = "paper"
     fusion: dict[str, Any] = field(default_factory=dict)
     detector: dict[str, Any] = field(default_factory=dict)
@@ -300,6 +322,8 @@ def check_names(experiment: Experiment) -> None:
             raise InputError(f"data set title {title!r}: expected printable characters, in one line")
         if titles.count(title) > 1:
             raise InputError(f"two data sets are called {title!r}; give one of them another title")
+    for data in experiment.train.datasets:
+        datasets.record(data.name)
     for dataset in experiment.datasets:
         if dataset.part not in ("train", "test"):
             raise unknown(f"part of data set {dataset.name}", dataset.part, ("train", "test"))

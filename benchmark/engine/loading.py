@@ -1,16 +1,16 @@
 """Load the part of a data set that a run works on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from joblib import Parallel, delayed
 
 from benchmark import datasets
 from benchmark.datasets.base import Dataset, Pair, fingerprint
 from benchmark.datasets.findings import quoted, short
-from benchmark.engine.experiment import DatasetSettings
+from benchmark.engine.experiment import DatasetSettings, TrainingData
 from benchmark.engine.run_record import Part
 from benchmark.synthetic import layouts as synthetic
 from metrics.errors import InputError, unknown
@@ -20,10 +20,17 @@ _LONGEST = 255  # characters of a folder's name
 
 @dataclass(frozen=True)
 class LoadedPart:
-    """A data set as a run has it: the part that it fuses, and the pairs that are trained on."""
+    """A data set as a run has it: the part that it fuses, and the pairs of its training part."""
 
     part: Part
     train: tuple[Pair, ...]
+
+
+class TrainingPairs(NamedTuple):
+    """What MoE-Fusion is trained on: pairs, and the classes of their boxes."""
+
+    pairs: tuple[Pair, ...]
+    classes: tuple[str, ...]
 
 
 def load_part(
@@ -48,19 +55,7 @@ def load_part(
     Raises:
         InputError: The data set or one of its images cannot be read, the part is empty, or it lacks boxes.
     """
-    folder = wanted.root or datasets.record(wanted.name).folder
-    if wanted.name == "synthetic":
-        found = datasets.load(wanted.name, _rendered(rendered, folder, wanted.options))
-    else:
-        options = dict(wanted.options)
-        found = datasets.load(
-            wanted.name,
-            _root(wanted, data_root / folder, data_root),
-            needs_boxes=needs_boxes,
-            resize_pairs=options.pop("resize_pairs", None),
-            resized_into=rendered / "resized" / datasets.record(wanted.name).name,
-            **options,
-        )
+    found = _load(wanted, data_root, rendered, needs_boxes=needs_boxes)
     title = wanted.title or found.title
     pairs = _chosen(found, wanted.part)[:limit]
     if not pairs:
@@ -79,7 +74,54 @@ def load_part(
     return LoadedPart(part, found.train[:limit])
 
 
-def _root(wanted: DatasetSettings, usual: Path, data_root: Path) -> Path:
+def load_training(
+    wanted: Sequence[TrainingData], data_root: Path, rendered: Path, *, limit: int | None = None
+) -> TrainingPairs:
+    """Return the pairs of several data sets, in their order; classes of one name are one class.
+
+    Args:
+        wanted: Which; pairs without boxes are welcome.
+        data_root: The folder that holds the data sets' folders.
+        rendered: Where the synthetic data set is drawn, and where resized images are written.
+        limit: Only the first pairs of each data set; None for all.
+
+    Raises:
+        InputError: A data set cannot be read, has no such pairs, or lacks one that is to be left out.
+    """
+    pairs: list[Pair] = []
+    classes: dict[str, None] = {}
+    for data in wanted:
+        found = _load(data, data_root, rendered, needs_boxes=False)
+        chosen = (*found.train, *found.test) if data.part == "all" else _chosen(found, data.part)
+        if unknown_names := set(data.leave_out) - {pair.name for pair in chosen}:
+            raise InputError(
+                f"leave_out of the training data {data.name} names {quoted(min(unknown_names))}, which is not among "
+                f"the {len(chosen)} pairs of its part {data.part!r}"
+            )
+        kept = [pair for pair in chosen if pair.name not in data.leave_out][:limit]
+        if not kept:
+            raise InputError(f"the training data {data.name} have no pairs in part {data.part!r} ({found.split})")
+        pairs += kept
+        classes |= dict.fromkeys(label for label in found.classes if any(label in pair.labels for pair in kept))
+    return TrainingPairs(tuple(pairs), tuple(classes))
+
+
+def _load(wanted: DatasetSettings | TrainingData, data_root: Path, rendered: Path, *, needs_boxes: bool) -> Dataset:
+    folder = wanted.root or datasets.record(wanted.name).folder
+    if wanted.name == "synthetic":
+        return datasets.load(wanted.name, _rendered(rendered, folder, wanted.options))
+    options = dict(wanted.options)
+    return datasets.load(
+        wanted.name,
+        _root(wanted, data_root / folder, data_root),
+        needs_boxes=needs_boxes,
+        resize_pairs=options.pop("resize_pairs", None),
+        resized_into=rendered / "resized" / datasets.record(wanted.name).name,
+        **options,
+    )
+
+
+def _root(wanted: DatasetSettings | TrainingData, usual: Path, data_root: Path) -> Path:
     """Return a data set's folder; for `folders`, which has no name of its own, that may be the data root itself."""
     return data_root if wanted.name == "folders" and not wanted.root and not usual.is_dir() else usual
 

@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ from benchmark import datasets
 from benchmark.datasets.base import Pair
 from benchmark.engine import plan
 from benchmark.engine import run_record as record
-from benchmark.engine.cells import ERROR, MODEL, Cell, is_first_process
+from benchmark.engine.cells import ERROR, MODEL, TRAINING, Cell, is_first_process
 from benchmark.engine.experiment import DatasetSettings, Experiment, MethodSettings
-from benchmark.engine.loading import LoadedPart, load_part
+from benchmark.engine.loading import LoadedPart, TrainingPairs, load_part, load_training
 from benchmark.engine.progress import Board, Task
 from benchmark.engine.run_record import Part
 from benchmark.engine.stage import Stage, bring_up_to_date
@@ -172,8 +172,9 @@ class Run:
         return loaded
 
     def _needs_boxes(self) -> bool:
-        """Return whether this run detects or trains: MoE-Fusion's training takes boxes as well."""
-        return bool({"train", "detect"} & set(self.board.stages))
+        """Return whether the data sets' boxes are used: by detection, and by a training on their training parts."""
+        trains = "train" in self.board.stages and not self.experiment.train.datasets
+        return trains or "detect" in self.board.stages
 
     def show_plan(self, parts: Sequence[LoadedPart], methods: Sequence[MethodRun]) -> None:
         """Say what a long run will take; training and detection are not counted."""
@@ -243,7 +244,8 @@ class Run:
         part = loaded.part
         needs: list[tuple[Step, str]] = []
         if "train" in tasks:
-            step = Step(tasks["train"], self._cell_of(tasks["train"]), lambda: self._train(loaded, method))
+            cell = self._training_cell(part, method)
+            step = Step(tasks["train"], cell, lambda: self._train(loaded, method))
             needs = [(step, "not trained")]
             yield step
         if "fuse" in tasks:
@@ -313,12 +315,24 @@ class Run:
         from benchmark.engine.stages.train import Train  # not above: it takes torch seconds to load
 
         changes, device = method.settings.fusion, self.options.device
-        return Train(loaded.train, loaded.part.classes, self.experiment.train, changes, device=device)
+        pairs, classes = self._training_pairs or (loaded.train, loaded.part.classes)
+        return Train(pairs, classes, self.experiment.train, changes, device=device)
+
+    @cached_property
+    def _training_pairs(self) -> TrainingPairs | None:
+        """The pairs of [[train.datasets]], read once; None where each data set's own training part is trained on."""
+        options, wanted = self.options, self.experiment.train.datasets
+        if not wanted:
+            return None
+        return load_training(wanted, options.data_root, options.out / "data", limit=options.limit)
+
+    def _training_cell(self, part: Part, method: MethodRun) -> Cell:
+        return self._cell(TRAINING if self.experiment.train.datasets else part.title, method.label, "train")
 
     def _fuse(self, part: Part, pairs: Sequence[Pair], method: MethodRun, notes: Sequence[str] = ()) -> Stage:
         settings = method.settings
         if settings.trained:
-            settings = replace(settings, weights=str(self._cell(part.title, method.label, "train").folder / MODEL))
+            settings = replace(settings, weights=str(self._training_cell(part, method).folder / MODEL))
         return Fuse(part.name, pairs, settings, notes=notes, device=self.options.device, workers=self.workers)
 
     def _train_detector(self, loaded: LoadedPart, examples: "Sequence[Example]", task: Task) -> Stage:

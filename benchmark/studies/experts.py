@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmark.engine.cells import MODEL, Cell
+from benchmark.engine.cells import MODEL, training_cell
 from benchmark.engine.experiment import Experiment, MethodSettings, check_names
 from benchmark.engine.runner import Options, Outcome, start_run
 
@@ -30,6 +30,6 @@ def experts(
     label = MethodSettings(name="moefusion").label_or_title
     with start_run(experiment, options, ["data"], console) as run:
         for loaded in run.load():
-            trained = Cell(options.out, loaded.part.title, label, "train").folder / MODEL
+            trained = training_cell(options.out, loaded.part.title, label).folder / MODEL
             run.outcome.figures += draw(loaded.part, model or trained, options.out, device=options.device)
     return run.outcome

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark import datasets
-from benchmark.engine.cells import Cell
+from benchmark.engine.cells import Cell, training_cell
 from benchmark.engine.experiment import MethodSettings, ScoreSettings
 from benchmark.engine.run_record import Part
 from benchmark.engine.stage import why_outdated
@@ -50,7 +50,8 @@ def unfused(part: Part, label: str, out: Path) -> str | None:
 def notes(part: Part, label: str, method: MethodSettings, out: Path) -> list[str]:
     """Return what a reader should know of a method's weights."""
     lines = []
-    train, fuse = (Cell(out, part.title, label, stage).manifest() for stage in ("train", "fuse"))
+    train = training_cell(out, part.title, label).manifest()
+    fuse = Cell(out, part.title, label, "fuse").manifest()
     if train and train.status == "done":
         lines += train.notes
     settings = fuse.recipe.get("settings", {}) if fuse else {}

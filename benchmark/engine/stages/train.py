@@ -1,4 +1,4 @@
-"""Train MoE-Fusion on a data set's training part: the cell holds model.safetensors, its checkpoint and train.csv."""
+"""Train MoE-Fusion on a training part: the cell holds model.safetensors, its checkpoint and train.csv."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -78,15 +78,15 @@ class Train(Stage):
         if not pairs:
             raise InputError("the training part is empty; MoE-Fusion needs pairs to learn from")
         if not classes:
-            raise InputError("the data set has no boxes; MoE-Fusion's auxiliary detectors need them to learn from")
+            raise InputError("the training data have no boxes; MoE-Fusion's auxiliary detectors learn from them")
         self.pairs, self.classes, self.device = pairs, classes, device
         self.fusion, self.detector, self.training = configs(settings, changes)
 
     def recipe(self) -> dict[str, Any]:
         """Return all settings that decide what is learned, the classes and the pairs."""
-        training = {name: value for name, value in _listed(self.training).items() if name not in _WITHOUT_EFFECT}
+        training = {name: value for name, value in self.training.to_dict().items() if name not in _WITHOUT_EFFECT}
         return {
-            "fusion": _listed(self.fusion),
+            "fusion": self.fusion.to_dict(),
             "detector": _listed(self.detector),
             "training": training,
             "classes": list(self.classes),
@@ -123,7 +123,8 @@ class Train(Stage):
         """Return how much training the model got, for the notes of its rows."""
         training, pairs = self.training, len(self.pairs)
         steps = training.epochs * -(-pairs * training.repeat // training.batch)
-        size = f"{training.resize[1]}x{training.resize[0]}" if training.resize else "their own size"
+        seen = training.crop or training.resize
+        size = f"{'windows of ' if training.crop else ''}{seen[1]}x{seen[0]}" if seen else "their own size"
         note = f"trained by this run: {steps} steps of {training.batch} pairs at {size}, from {pairs} pairs"
         return Finished([note], [cell.folder / MODEL])
 
