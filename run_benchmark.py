@@ -175,7 +175,7 @@ class Train(_WithRedo, _WithDevice, _WithTables, _WithMethods, _Stages):
 
         experiment = super()._experiment()
         trains = 2 in experiment.tables or any(method.trained for method in experiment.methods)
-        return experiment if trains else with_overrides(experiment, methods=[method("moefusion")], tables=(1,))
+        return experiment if trains else with_overrides(experiment, methods=[method("moefusion:train")], tables=(1,))
 
 
 @dataclass

@@ -1,7 +1,7 @@
-"""MoE-Fusion, from a checkpoint that the benchmark's own training wrote."""
+"""MoE-Fusion: the packaged small model, or a checkpoint that the benchmark's own training wrote."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -9,32 +9,37 @@ from numpy.typing import NDArray
 
 import moefusion
 from methods.base import Method
-from methods.network import exact, usable_device
+from methods.network import exact, keep_memory, usable_device
 from metrics.errors import InputError
 from metrics.files import digest
 from metrics.images import ImageArray
 
 
 class MoEFusion(Method):
-    """MoE-Fusion (Cao et al., ICCV 2023), trained here: no weights were ever published.
+    """MoE-Fusion (Cao et al., ICCV 2023). Its authors published no weights: all weights here were trained here.
 
-    `weights` is the model.safetensors that `run_benchmark.py train` or `moefusion.train` wrote.
+    Without `weights` it is the small model of the package, whose card is moefusion/packaged/README.md: not the
+    paper's model, whose rows in the tables have the method's name alone. `weights` is a model.safetensors that
+    `run_benchmark.py train` or `moefusion.train` wrote.
     """
 
     title = "MoE-Fusion"
+    variants = ("small",)
     trains = True
     reads_weights = True
+    trained_on: ClassVar[tuple[str, ...]] = ("MSRS", "FLIR", "RoadScene", "LLVIP", "M3FD-Fusion")  # the small model
 
     def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
         super().__init__(variant=variant, weights=weights, device=device)
-        if weights is None:
-            raise InputError(
-                "method 'moefusion' has no published weights; train it (`run_benchmark.py train EXPERIMENT`) and name "
-                "the model.safetensors: moefusion:PATH on the command line, weights in an experiment"
-            )
+        self.packaged = weights is None
+        if not self.packaged:
+            self.variant = None
+        self.file = Path(weights) if weights is not None else moefusion.PACKAGED / f"{self.variant}.safetensors"
         self.device = usable_device(device)
+        if self.device.type == "cpu":
+            keep_memory()
         try:
-            self.model = moefusion.load_checkpoint(weights).to(self.device).requires_grad_(False)
+            self.model = moefusion.load_checkpoint(self.file).to(self.device).requires_grad_(False)
         except ValueError as error:
             raise InputError(str(error)) from error
 
@@ -50,4 +55,9 @@ class MoEFusion(Method):
 
     def settings(self) -> dict[str, Any]:
         """Return the checkpoint by its hash."""
-        return {"weights": digest(Path(str(self.weights)))}
+        return {"weights": digest(self.file), "packaged weights": self.packaged}
+
+    @classmethod
+    def leakage(cls, variant: str | None, dataset: str) -> str | None:
+        """Return a note for tables of a data set that the packaged model was trained on, else None."""
+        return f"its weights were trained on {dataset}" if dataset in cls.trained_on else None

@@ -1,12 +1,13 @@
 """MoE-Fusion: the paper's model, its losses and its training. Names are loaded when they are first used."""
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import metrics  # noqa: F401  (before torch loads: it limits the spinning of threads)
 
 if TYPE_CHECKING:
-    from moefusion.checkpoints import load_checkpoint, save_checkpoint
+    from moefusion.checkpoints import halve_checkpoint, load_checkpoint, save_checkpoint
     from moefusion.config import DetectorConfig, FusionConfig
     from moefusion.data import Batch, Sample
     from moefusion.detectors import AttentionMaps, AuxiliaryDetectors
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from moefusion.recipe import TrainingConfig
     from moefusion.training import train
 
+PACKAGED = Path(__file__).parent / "packaged"  # models that come with the package, NAME.safetensors
 __all__ = [
+    "PACKAGED",
     "AttentionMaps",
     "AuxiliaryDetectors",
     "Batch",
@@ -36,6 +39,7 @@ __all__ = [
     "gate_report",
     "gate_shares",
     "gradient_loss",
+    "halve_checkpoint",
     "load_checkpoint",
     "pixel_loss",
     "save_checkpoint",

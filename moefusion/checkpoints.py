@@ -49,6 +49,27 @@ def save_checkpoint(
     checkpoint_file.write_checkpoint(Path(path), FORMAT, settings, model, optimiser)
 
 
+def halve_checkpoint(source: str | Path, path: str | Path) -> None:
+    """Write a model's checkpoint with its weights as float16: half the size, and what the package holds.
+
+    The running statistics, the settings and the record of the training stay as they are. Fused images differ from those
+    of the source by a rounding: the packaged model is the file that this writes.
+
+    Args:
+        source: A .safetensors file that `train` wrote.
+        path: The file to write.
+
+    Raises:
+        InputError: The source is no checkpoint, or a weight is beyond float16.
+    """
+    model, settings = load_checkpoint(source), read_checkpoint(source, optimiser=False).settings
+    for name, weight in model.named_parameters():
+        weight.data = weight.data.half()
+        if not weight.isfinite().all():
+            raise InputError(f"{source}: {name} holds values beyond float16's")
+    checkpoint_file.write_checkpoint(Path(path), FORMAT, settings, model)
+
+
 def load_checkpoint(path: str | Path) -> MoEFusion:
     """Return the model of a checkpoint, on the CPU, in evaluation mode.
 

@@ -24,6 +24,7 @@ from metrics.registry import select
 FOLDER = Path(__file__).parent / "experiments"
 _STRICT = ConfigDict(extra="forbid")
 _WEIGHTS = (".pth", ".pt", ".ckpt", ".model", ".pkl", ".h5", ".npz", ".tar", ".safetensors")  # suffixes of files
+TRAIN = "train"  # behind the name of a method that can be trained: the run trains it
 _MOST = 64 << 10  # bytes of a file; the time that a hostile one takes to parse grows with the square
 
 
@@ -52,7 +53,7 @@ class MethodSettings:
 
     Attributes:
         name: As `list methods` gives it, or path/to/file.py:Class.
-        variant: One of its variants; None for its default.
+        variant: One of its variants; None for its default; "train" for a `moefusion` that the run itself trains.
         weights: File or folder of its weights; for `folder` the folder of fused images.
         label: Its row in the tables and its folder in the results; empty for its title.
         fusion: For `moefusion` without weights, which the run trains itself: fields of `moefusion.FusionConfig`
@@ -85,8 +86,8 @@ class MethodSettings:
 
     @property
     def trained(self) -> bool:
-        """Whether the run trains it: it can be trained, and no weights are given."""
-        return self.weights is None and self.kind is not None and self.kind.trains
+        """Whether the run trains it: it can be trained, and neither weights nor a packaged model are named."""
+        return self.weights is None and self.variant in (None, TRAIN) and self.kind is not None and self.kind.trains
 
     @property
     def is_source(self) -> bool:
@@ -103,7 +104,8 @@ def method(text: str) -> MethodSettings:
     """Return the method that a command line names.
 
     What follows NAME: is a file or folder of weights where it is there, has a path separator or the suffix of a
-    weights file, or where the method always reads one, as `folder` and `moefusion` do; otherwise it is a variant.
+    weights file, or where the method always reads one, as `folder` and `moefusion` do; otherwise it is a variant, or
+    "train" for a method that the run can train.
 
     Args:
         text: [LABEL=]NAME, [LABEL=]NAME:VARIANT, [LABEL=]NAME:PATH, [LABEL=]NAME:VARIANT:PATH, or
@@ -120,11 +122,13 @@ def method(text: str) -> MethodSettings:
     if not detail:
         return MethodSettings(name=name, label=label)
     kind = MethodSettings(name=name).kind
-    if kind is not None and kind.reads_weights:
+    variants = kind.variants if kind else ()
+    if kind is not None and kind.trains and detail == TRAIN:
+        return MethodSettings(name=name, variant=TRAIN, label=label)
+    if kind is not None and kind.reads_weights and detail not in variants:
         return MethodSettings(
             name=name, weights=detail, label=label or ("" if kind.title else _folder_name(Path(detail)))
         )
-    variants = kind.variants if kind else ()
     variant, colon, path = detail.partition(":")
     if colon and variant in variants:
         return MethodSettings(name=name, variant=variant, weights=path, label=label)
@@ -238,6 +242,8 @@ class Experiment:
         train: How MoE-Fusion is trained, where the run trains it.
         detection: How objects are detected in the fused images.
         name: The file's name without its ending.
+        trains: Whether `moefusion` alone is one that the run trains, because the file says how in [train], instead of
+            the packaged model.
     """
 
     title: str
@@ -250,6 +256,7 @@ class Experiment:
     train: TrainSettings = field(default_factory=TrainSettings)
     detection: DetectionSettings = field(default_factory=DetectionSettings)
     name: str = ""
+    trains: bool = True
 
 
 def names() -> tuple[str, ...]:
@@ -262,7 +269,7 @@ def _on_dataset(name: str) -> "Experiment":
     """Return the experiment of a data set that has no file: Table 1 by the methods of `m3fd`, at native size."""
     record = datasets.record(name)
     settings = [DatasetSettings(name=name)]
-    return Experiment(f"Table 1 on {record.title}", settings, read("m3fd").methods, name=record.name)
+    return Experiment(f"Table 1 on {record.title}", settings, read("m3fd").methods, name=record.name, trains=False)
 
 
 def read(name: str) -> Experiment:
@@ -287,7 +294,8 @@ def read(name: str) -> Experiment:
         if len(text) > _MOST:
             raise ValueError(f"it has more than {_MOST} bytes")
         settings = _with_metrics(tomllib.loads(text.decode()), path)
-        return TypeAdapter(Experiment).validate_python(settings | {"name": path.stem})
+        found = TypeAdapter(Experiment).validate_python(settings | {"name": path.stem, "trains": "train" in settings})
+        return replace(found, methods=_chosen_models(found.methods, trains=found.trains))
     except InputError:
         raise
     except OSError as error:
@@ -298,6 +306,19 @@ def read(name: str) -> Experiment:
         raise InputError(f"{path}, {where}: {first['msg']}; see benchmark/engine/experiments for examples") from error
     except (ValueError, RecursionError) as error:  # tomllib's own, decode's, and int's for thousands of digits
         raise InputError(f"{path} is not TOML ({error})") from error
+
+
+def _chosen_models(methods: Sequence[MethodSettings], *, trains: bool) -> list[MethodSettings]:
+    """Return methods where those that can be trained say which model they are: the packaged one, or the run's own."""
+    return [_chosen_model(settings, trains=trains) for settings in methods]
+
+
+def _chosen_model(settings: MethodSettings, *, trains: bool) -> MethodSettings:
+    if not settings.trained:
+        return settings
+    if trains or settings.variant == TRAIN or settings.fusion or settings.kind is None:
+        return replace(settings, variant=None)
+    return replace(settings, variant=settings.kind.variants[0])
 
 
 def _with_metrics(settings: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -355,7 +376,7 @@ def with_overrides(
     return replace(
         experiment,
         datasets=[replace(dataset, options=dataset.options | options) for dataset in experiment.datasets],
-        methods=list(methods) or experiment.methods,
+        methods=_chosen_models(methods, trains=experiment.trains) or experiment.methods,
         tables=list(tables) or experiment.tables,
         score=score,
     )

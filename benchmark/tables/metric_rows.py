@@ -59,7 +59,7 @@ def notes(part: Part, label: str, method: MethodSettings, out: Path) -> list[str
         lines.append("its manifest does not say by which settings it was fused; run fuse again")
     elif settings.get("official weights") is False:
         lines.append(OTHER_WEIGHTS)
-    elif settings.get("official weights") and method.kind:
+    elif (settings.get("official weights") or settings.get("packaged weights")) and method.kind:
         title = datasets.titles().get(part.name, part.title)
         lines += filter(None, [method.kind.leakage(method.variant, title)])
     return lines

@@ -113,9 +113,7 @@ def test_settings_that_cannot_be_used(
     assert said in complaint
 
 
-def test_fusing_needs_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no published weights; train it"):
-        methods.create("moefusion")
+def test_a_checkpoint_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="gone.safetensors is no file"):
         methods.create("moefusion", weights=tmp_path / "gone.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
@@ -123,11 +121,90 @@ def test_fusing_needs_a_checkpoint(tmp_path: Path) -> None:
         methods.create("moefusion", weights=tmp_path / "bad.safetensors")
 
 
+SEVERAL = """
+[[datasets]]
+name = "folders"
+root = "others"
+
+[[train.datasets]]
+name = "m3fd"
+part = "all"
+leave_out = ["00001"]
+
+[[train.datasets]]
+name = "folders"
+root = "others"
+part = "test"
+"""
+
+
+@pytest.fixture
+def several(folder: Path, tmp_path: Path) -> Path:
+    """A folder with an experiment that trains on pairs with boxes and on others without, of another size."""
+    shutil.copytree(folder / "data", tmp_path / "data")
+    synthetic.write(tmp_path / "drawn", layout="m3fd", train=1, test=1, seed=2, size=(96, 128))
+    for band, name in (("Ir", "ir"), ("Vis", "vi")):
+        shutil.copytree(tmp_path / "drawn" / band, tmp_path / "data/others" / name)
+    first, second = SEVERAL.split("\n\n", 1)
+    text = EXPERIMENT.replace("\n[train.fusion]", f"{first}\n\n[train.fusion]") + "\n" + second
+    (tmp_path / "tiny.toml").write_text(
+        text.replace("resize = [64, 96]", 'resize = "none"\ncrop = [48, 64]\nflip = 0.5')
+    )
+    return tmp_path
+
+
+def test_one_model_for_all_is_trained_on_several_data_sets(several: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(monkeypatch, several, "run", "--workers", "1", "--methods", "average", "moefusion") == 0
+    cells = list((several / "out/cells").glob("*/MoE-Fusion/train"))
+    assert [cell.parent.parent.name.startswith("training-data") for cell in cells] == [True]
+    found = pd.read_csv(several / "out/table1.csv")
+    rows = found[(found["method"] == "MoE-Fusion") & (found["origin"] == "measured")]
+    assert rows["dataset"].tolist() == ["M3FD", "folders"]
+    assert rows["EN"].min() > 0
+    # Four of M3FD's five and both of the others: six samples, three steps of two.
+    assert set(rows["notes"]) == {"trained by this run: 3 steps of 2 pairs at windows of 64x48, from 6 pairs"}
+
+
+def test_a_pair_to_leave_out_must_be_there(
+    several: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = (several / "tiny.toml").read_text()
+    (several / "tiny.toml").write_text(text.replace('["00001"]', '["00077"]'))
+    assert call(monkeypatch, several, "train") == 2
+    assert "leave_out of the training data m3fd names '00077', which is not among the 5 pairs" in capfd.readouterr().err
+
+
+def test_the_packaged_model_fuses_without_training(
+    several: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    line = ["run_benchmark.py", "run", "folders", "--methods", "average", "moefusion", "--workers", "1"]
+    line += ["--data-root", str(several / "data/others"), "--out", str(tmp_path / "strangers")]
+    monkeypatch.setattr(sys, "argv", line)
+    assert main() == 0
+    found = pd.read_csv(tmp_path / "strangers/table1.csv")
+    assert found["method"].tolist() == ["Average", "MoE-Fusion (small)"]
+    assert not list((tmp_path / "strangers/cells").glob("*/*/train"))
+    pair = datasets.load("folders", several / "data/others").test[0]
+    sources = images.read(pair.infrared), images.read(pair.visible)
+    stored = images.read(next((tmp_path / "strangers/cells/folders").glob(f"MoE*/fuse/{pair.name}.png")))
+    assert (stored == methods.create("moefusion").fuse(*sources)).all()
+
+
+@pytest.mark.parametrize(("name", "variant"), [("m3fd", "small"), ("tno", "small"), ("demo", None), ("all", None)])
+def test_where_the_file_says_how_to_train_the_run_trains_it(name: str, variant: str | None) -> None:
+    chosen = experiment.with_overrides(
+        experiment.read(name), methods=[experiment.method(text) for text in ("moefusion", "moefusion:train")]
+    ).methods
+    assert [method.variant for method in chosen] == [variant, None]
+    assert [method.trained for method in chosen] == [variant is None, True]
+    assert experiment.method("moefusion:some/file.safetensors").trained is False
+
+
 def test_a_data_set_without_boxes_cannot_train_it(folder: Path) -> None:
     pairs = datasets.load("m3fd", folder / "data/M3FD").train
     with pytest.raises(InputError, match="the training part is empty"):
         Train((), ("car",), experiment.TrainSettings(), {})
-    with pytest.raises(InputError, match="the data set has no boxes"):
+    with pytest.raises(InputError, match="the training data have no boxes"):
         Train(pairs, (), experiment.TrainSettings(), {})
 
 

@@ -24,11 +24,13 @@ from moefusion import (
     MoEFusion,
     Sample,
     TrainingConfig,
+    foreground_mask,
+    halve_checkpoint,
     load_checkpoint,
     save_checkpoint,
     train,
 )
-from moefusion.data import PreparedSamples, collate, epoch_order, resize
+from moefusion.data import PreparedSamples, augment, collate, epoch_order, resize
 
 FUSION = FusionConfig(local_gate_grid=(12, 16), global_gate_grid=(6, 8))
 QUICK = TrainingConfig(epochs=2, batch=2, resize=None, learning_rate=1e-3, workers=0)
@@ -136,9 +138,10 @@ class Interrupted(list[Sample]):
         return super().__getitem__(index)
 
 
-def test_interrupted_training_resumes_exactly(tmp_path):
+@pytest.mark.parametrize("changes", [{}, {"crop": (40, 48), "flip": 0.5}])
+def test_interrupted_training_resumes_exactly(tmp_path, changes):
     # Three samples in batches of two: two steps an epoch, and the sixth read belongs to the third step.
-    config = replace(QUICK, checkpoint_steps=1)
+    config = replace(QUICK, checkpoint_steps=1, **changes)
     whole, halved = tmp_path / "whole", tmp_path / "halved"
     expected = run(samples(3), whole, config)
     with pytest.raises(KeyboardInterrupt):
@@ -304,6 +307,10 @@ def test_mixed_precision_leaves_fusion_in_full():
     kinds = {}
     model.fusion.global_experts.register_forward_hook(lambda *a: kinds.__setitem__("fused", a[2].features.dtype))
     model.fusion.global_experts.gate.register_forward_hook(lambda *a: kinds.__setitem__("gate", a[2].gates.dtype))
+    for expert in model.fusion.global_experts.experts:
+        expert.conv2.register_forward_hook(lambda *a: kinds.__setitem__("bulk", a[2].dtype))
+    for encoder in model.fusion.encoder.values():
+        encoder.dense3.register_forward_hook(lambda *a: kinds.__setitem__("features", a[2].dtype))
     model.detectors.exchange.register_forward_hook(lambda *a: kinds.__setitem__("exchange", a[2].dtype))
     model.detectors.detectors["visible"].rpn.head.register_forward_hook(
         lambda *a: kinds.__setitem__("proposals", a[2][1][0].dtype)
@@ -312,8 +319,8 @@ def test_mixed_precision_leaves_fusion_in_full():
     full = model.training_losses(batch, noise=noise)
     with torch.autocast("cpu", torch.bfloat16):
         mixed = model.training_losses(batch, noise=noise)
-    full_precision = dict.fromkeys(("fused", "gate", "proposals"), torch.float32)
-    assert kinds == {"exchange": torch.bfloat16, **full_precision}
+    full_precision = dict.fromkeys(("features", "fused", "gate", "proposals"), torch.float32)
+    assert kinds == {"exchange": torch.bfloat16, "bulk": torch.bfloat16, **full_precision}
     mixed.total.backward()
     # bfloat16 has eight bits.
     assert mixed.terms["pixel"].item() == pytest.approx(full.terms["pixel"].item(), rel=2**-6)
@@ -362,6 +369,18 @@ def test_a_checkpoint_without_gate_input_has_raw_gates(tmp_path):
     loaded = load_checkpoint(path)
     assert loaded.fusion_config == model.fusion_config
     assert same(loaded.state_dict(), model.state_dict())
+
+
+def test_a_halved_checkpoint_fuses_the_same_but_for_a_rounding(trained, tmp_path):
+    source = trained[1] / "model.safetensors"
+    halve_checkpoint(source, tmp_path / "half.safetensors")
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * source.stat().st_size
+    infrared, visible = torch.rand(2, 1, 1, 48, 64, generator=torch.Generator().manual_seed(3))
+    whole, half = (load_checkpoint(path)(infrared, visible) for path in (source, tmp_path / "half.safetensors"))
+    assert half.fused.dtype == torch.float32
+    assert (whole.fused - half.fused).abs().max() < 0.5 / 255
+    before, after = (json.loads(p.read_text()) for p in (source.with_suffix(".json"), tmp_path / "half.json"))
+    assert after == before
 
 
 def test_checkpoints_hold_the_gates_statistics(trained):
@@ -430,6 +449,45 @@ def test_resize_moves_the_boxes_along():
     mass = resized.infrared[0] / resized.infrared.sum()
     assert (mass.sum(0) * torch.arange(120)).sum().item() == pytest.approx(35.5, abs=1e-4)
     assert (mass.sum(1) * torch.arange(40)).sum().item() == pytest.approx(14.5, abs=1e-4)
+
+
+@pytest.mark.parametrize("crop", [None, (20, 30), (60, 50)])
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_windows_and_mirroring_move_the_boxes_along(crop, flip):
+    """Where one band is bright and the other dark, there is the box, in whatever window and size."""
+    infrared = torch.zeros(1, 40, 50)
+    infrared[:, 10:30, 5:25] = 1
+    sample = Sample(infrared, 1 - infrared, torch.tensor([[5.0, 10.0, 25.0, 30.0]]), torch.tensor([2]))
+    generator = torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(20):
+        window = augment(sample, crop, flip, generator)
+        height, width = crop or (40, 50)
+        assert window.infrared.shape == window.visible.shape == (1, height, width)
+        assert torch.allclose(window.infrared, 1 - window.visible, atol=1e-6)
+        inside = foreground_mask([window.boxes], (height, width))[0]
+        # Enlarging blurs an edge over two pixels.
+        assert (inside - window.infrared).abs().mean() < (0.08 if crop == (60, 50) else 1e-6)
+        assert window.labels.tolist() == [2] * len(window.boxes)
+        seen.add(tuple(window.boxes.flatten().tolist()))
+    assert len(seen) == 1 if crop is None else len(seen) > 3
+    if crop is None:
+        assert window.boxes.tolist() == [[25.0, 10.0, 45.0, 30.0] if flip else [5.0, 10.0, 25.0, 30.0]]
+
+
+def test_a_window_without_objects_has_no_boxes():
+    sample = Sample(torch.zeros(1, 8, 400), torch.zeros(1, 8, 400), torch.tensor([[0.0, 0, 4, 8]]), torch.tensor([1]))
+    generator = torch.Generator().manual_seed(0)
+    counts = {len(augment(sample, (8, 8), 0.0, generator).boxes) for _ in range(200)}
+    assert counts == {0, 1}
+
+
+def test_windows_let_sizes_differ(tmp_path):
+    small = resize(samples(1)[0], (24, 32))
+    config = replace(QUICK, epochs=1, crop=(40, 48))
+    run([small, *samples(1)], tmp_path, config)
+    (row,) = rows(tmp_path)
+    assert float(row["pixel"]) > 0
 
 
 def test_order_of_an_epoch():
