@@ -10,9 +10,17 @@ from numpy.typing import NDArray
 import moefusion
 from methods.base import Method
 from methods.network import exact, keep_memory, usable_device
+from methods.record import Record
 from metrics.errors import InputError
 from metrics.files import digest
 from metrics.images import ImageArray
+
+CITATION = """@inproceedings{cao2023moefusion,
+  author    = {Bing Cao and Yiming Sun and Pengfei Zhu and Qinghua Hu},
+  title     = {Multi-modal Gated Mixture of Local-to-Global Experts for Dynamic Image Fusion},
+  booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision (ICCV)},
+  year      = {2023}
+}"""
 
 
 class MoEFusion(Method):
@@ -27,6 +35,19 @@ class MoEFusion(Method):
     variants = ("small",)
     trains = True
     reads_weights = True
+    record: ClassVar[Record] = Record(
+        paper="Cao et al., Multi-modal Gated Mixture of Local-to-Global Experts for Dynamic Image Fusion, ICCV 2023",
+        year=2023,
+        repository="https://github.com/SunYM2020/MoE-Fusion",
+        commit="db75bba",
+        licence="Apache-2.0",
+        files=(),
+        parameters=1_830_944,
+        verified="architecture only",
+        citation=CITATION,
+        row="MoE-Fusion",
+        notes=("No weights were published; those of the package and of a run are trained here.",),
+    )
     trained_on: ClassVar[tuple[str, ...]] = ("MSRS", "FLIR", "RoadScene", "LLVIP", "M3FD-Fusion")  # the small model
 
     def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:

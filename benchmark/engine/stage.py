@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from benchmark.engine.cells import Cell, Manifest, first_difference, is_first_process
+from benchmark.engine.cells import MODEL, Cell, Manifest, first_difference, is_first_process
 from metrics.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -82,6 +82,27 @@ class Stage(ABC):
     @abstractmethod
     def finish(self, cell: Cell) -> Finished:
         """Write what is written of all items together; return what the manifest gets."""
+
+
+class TrainingStage(Stage):
+    """A stage that trains one model: its cell holds the model, which has no items.
+
+    The code is no part of what decides the cell: hours of training are not thrown away for a changed line.
+    """
+
+    done: ClassVar[str] = "trained"
+    precious: ClassVar[bool] = True
+
+    def missing(self, cell: Cell) -> list[str]:
+        """Return the model: training itself knows how far it came."""
+        return [MODEL]
+
+    def flaw(self, cell: Cell) -> str | None:
+        """Return that there is no model, if so."""
+        return None if (cell.folder / MODEL).is_file() else "not trained"
+
+    def discard(self, cell: Cell, items: list[str], layers: list[str]) -> None:
+        """Remove nothing: a model has no items."""
 
 
 def bring_up_to_date(

@@ -140,15 +140,17 @@ def _method_card(record: MethodRecord, rows: Sequence[tuple[str, MethodSettings]
 
 
 def _warn(folder: Path, run: Record, rows: Iterable[tuple[str, MethodSettings]]) -> str:
-    """Return what the run's rows with official weights have seen of its data sets in training."""
+    """Return what the run's rows with official or packaged weights have seen of its data sets in training."""
     names = {part.name: card.title for part in run.parts if (card := _find_dataset(part.name)) is not None}
     texts = []
     for label, method in rows:
         for part in run.parts:
             manifest = Cell(folder, part.title, label, "fuse").manifest()
             settings = manifest.recipe.get("settings") if manifest else None
-            if method.kind is None or not isinstance(settings, dict) or settings.get("official weights") is not True:
+            if method.kind is None or not isinstance(settings, dict):
                 continue
+            if not (settings.get("official weights") is True or settings.get("packaged weights") is True):
+                continue  # weights of a user's own
             if note := method.kind.leakage(method.variant, names.get(part.name, part.title)):
                 texts.append(f"{label}: {note}")
     return "; ".join(dict.fromkeys(texts))

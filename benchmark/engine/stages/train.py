@@ -13,7 +13,7 @@ from benchmark.datasets.base import Pair, fingerprint
 from benchmark.detection.samples import label_boxes
 from benchmark.engine.cells import MODEL, Cell
 from benchmark.engine.experiment import TrainSettings
-from benchmark.engine.stage import Finished, Stage
+from benchmark.engine.stage import Finished, TrainingStage
 from metrics import images
 from metrics.errors import InputError
 
@@ -43,15 +43,10 @@ class PairSamples:
         return sample
 
 
-class Train(Stage):
-    """Trains MoE-Fusion; a training that was stopped is resumed from its checkpoint.
-
-    The code is no part of what decides the cell: hours of training are not thrown away for a changed line.
-    """
+class Train(TrainingStage):
+    """Trains MoE-Fusion; a training that was stopped is resumed from its checkpoint."""
 
     name: ClassVar[str] = "train"
-    done: ClassVar[str] = "trained"
-    precious: ClassVar[bool] = True
     shows_progress: ClassVar[bool] = True
 
     def __init__(
@@ -92,17 +87,6 @@ class Train(Stage):
             "classes": list(self.classes),
             "data": fingerprint(self.pairs),
         }
-
-    def missing(self, cell: Cell) -> list[str]:
-        """Return the model: training itself knows how far it came."""
-        return [MODEL]
-
-    def flaw(self, cell: Cell) -> str | None:
-        """Return that there is no model, if so."""
-        return None if (cell.folder / MODEL).is_file() else "not trained"
-
-    def discard(self, cell: Cell, items: list[str], layers: list[str]) -> None:
-        """Remove nothing: a model has no items."""
 
     def make(self, missing: list[str], cell: Cell) -> Iterator[str]:
         """Train to the end.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from benchmark.datasets.base import Pair, fingerprint
 from benchmark.detection.settings import WITHOUT_EFFECT, DetectionSettings
 from benchmark.engine.cells import MODEL, Cell
-from benchmark.engine.stage import Finished, Progress, Stage
+from benchmark.engine.stage import Finished, Progress, TrainingStage
 from metrics.errors import InputError
 from metrics.files import digest, digest_all, require_there
 from metrics.images import size
@@ -60,15 +60,10 @@ def _require_size(image: Path, pair: Pair) -> None:
         )
 
 
-class TrainDetector(Stage):
-    """Trains a detector; a training that was stopped is resumed from its checkpoint.
-
-    As with MoE-Fusion's training, the code is no part of what decides the cell.
-    """
+class TrainDetector(TrainingStage):
+    """Trains a detector; a training that was stopped is resumed from its checkpoint."""
 
     name: ClassVar[str] = DETECTOR
-    done: ClassVar[str] = "trained"
-    precious: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -113,17 +108,6 @@ class TrainDetector(Stage):
         from benchmark.detection.detectors import build
 
         self._model = build(self.settings, len(self.classes))
-
-    def missing(self, cell: Cell) -> list[str]:
-        """Return the model: training itself knows how far it came."""
-        return [MODEL]
-
-    def flaw(self, cell: Cell) -> str | None:
-        """Return that there is no model, if so."""
-        return None if (cell.folder / MODEL).is_file() else "not trained"
-
-    def discard(self, cell: Cell, items: list[str], layers: list[str]) -> None:
-        """Remove nothing: a model has no items."""
 
     def make(self, missing: list[str], cell: Cell) -> Iterator[str]:
         """Train to the end.
