@@ -233,7 +233,7 @@ class Experts(_WithDevice, _OnExperiment):
     """Show what a trained MoE-Fusion's experts answer to, and how often each is picked: the paper's Figure 6."""
 
     model: Annotated[Path | None, without_default("FILE")] = None
-    """A model.safetensors; the run's own MoE-Fusion when not given."""
+    """A model.safetensors; when not given the run's own MoE-Fusion, or the packaged one where the run trains none."""
 
     def __call__(self, console: Console) -> int:
         """Do it; return the exit status."""

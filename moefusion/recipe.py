@@ -31,6 +31,8 @@ class TrainingConfig:
             keeps the texture that a smaller image has lost.
         flip: Probability of a mirrored pair; 0 in the paper.
         learning_rate, weight_decay: Of Adam.
+        warmup: Over so many steps the learning rate grows to its value; 0 in the paper, whose rate is small. At rates
+            of 1e-3 and above Adam's first steps would leave many of the network's units at zero for good.
         gradient_norm: What the gradient's norm is clipped to.
         seed: Of the order of the samples and of every draw in a step. Not of the model's first weights.
         mixed_precision: The detectors' backbones and attention, and the first two of the four convolutions of the
@@ -57,6 +59,7 @@ class TrainingConfig:
     flip: Annotated[FiniteFloat, Field(ge=0, le=1, description="a probability from 0 to 1")] = 0.0
     learning_rate: _Positive = 1e-4
     weight_decay: Annotated[FiniteFloat, Field(ge=0, description="a finite number from 0")] = 1e-4
+    warmup: _Whole = 0
     gradient_norm: _Positive = 35.0
     seed: _Whole = 0
     mixed_precision: Annotated[bool | None, Field(description="True, False or None")] = None
@@ -65,12 +68,12 @@ class TrainingConfig:
     tensorboard: Annotated[bool, Field(description="True or False")] = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values that JSON can hold; windows and mirroring only where there are any.
+        """Return the settings as plain values that JSON can hold; windows, mirroring, warm-up only where there are any.
 
         So trainings from before these settings existed are still told from others by what decided them.
         """
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        return {name: value for name, value in values.items() if value or name not in ("crop", "flip")}
+        return {name: value for name, value in values.items() if value or name not in ("crop", "flip", "warmup")}
 
     @classmethod
     def paper(cls) -> Self:
@@ -82,6 +85,10 @@ class TrainingConfig:
         """Return the recipe of the public reference code."""
         return cls(repeat=3)
 
-    def learning_rate_at(self, epoch: int) -> float:
-        """Return the learning rate of an epoch, counted from 0."""
-        return self.learning_rate / 10.0 ** sum(epoch >= round(part * self.epochs) for part in _DECAYS)
+    def learning_rate_at(self, epoch: int, step: int | None = None) -> float:
+        """Return the learning rate of an epoch and a step of the whole training, both counted from 0.
+
+        Without a step it is the rate after the warm-up.
+        """
+        grown = 1.0 if step is None or step >= self.warmup else (step + 1) / self.warmup
+        return grown * self.learning_rate / 10.0 ** sum(epoch >= round(part * self.epochs) for part in _DECAYS)

@@ -72,7 +72,7 @@ class _MoEFusionTask(trainer.Task[Sample, list[Sample]]):
         return torch.optim.Adam(weights, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
 
     def learning_rate(self, step: int) -> float:
-        return self.config.learning_rate_at(step // self.epoch_steps)
+        return self.config.learning_rate_at(step // self.epoch_steps, step)
 
     def losses(self, batch: list[Sample], step: int, device: torch.device) -> StepLosses:
         noise = self._noise(step, device)

@@ -7,6 +7,7 @@ from rich.console import Console
 from benchmark.engine.cells import MODEL, training_cell
 from benchmark.engine.experiment import Experiment, MethodSettings, check_names
 from benchmark.engine.runner import Options, Outcome, start_run
+from moefusion import PACKAGED
 
 
 def experts(
@@ -17,7 +18,7 @@ def experts(
     Args:
         experiment: On which data sets.
         options: How.
-        model: Its file; None for the one that the run trained.
+        model: Its file; None for the one that the run trained, or for the packaged one where the experiment trains none.
         console: Where the state of the run is shown.
 
     Raises:
@@ -31,5 +32,6 @@ def experts(
     with start_run(experiment, options, ["data"], console) as run:
         for loaded in run.load():
             trained = training_cell(options.out, loaded.part.title, label).folder / MODEL
-            run.outcome.figures += draw(loaded.part, model or trained, options.out, device=options.device)
+            usual = trained if experiment.trains else PACKAGED / "small.safetensors"
+            run.outcome.figures += draw(loaded.part, model or usual, options.out, device=options.device)
     return run.outcome

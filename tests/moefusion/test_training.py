@@ -501,6 +501,16 @@ def test_order_of_an_epoch():
     assert epoch_order(1, 4, repeat=1, seed=0).tolist() == [[0, 0, 0, 0]]
 
 
+def test_warm_up():
+    config = TrainingConfig(epochs=3, learning_rate=1e-2, warmup=4)
+    rates = [config.learning_rate_at(0, step) for step in range(6)]
+    assert rates == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01])
+    assert config.learning_rate_at(0) == pytest.approx(0.01)
+    assert config.learning_rate_at(2, 1) == pytest.approx(0.0005)  # a warm-up may be longer than an epoch
+    assert "warmup" not in TrainingConfig().to_dict()
+    assert config.to_dict()["warmup"] == 4
+
+
 def test_learning_rate_of_the_recipe():
     recipe = TrainingConfig.paper()
     rates = [recipe.learning_rate_at(epoch) for epoch in range(recipe.epochs)]
