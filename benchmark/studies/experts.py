@@ -18,7 +18,7 @@ def experts(
     Args:
         experiment: On which data sets.
         options: How.
-        model: Its file; None for the one that the run trained, or for the packaged one where the experiment trains none.
+        model: Its file; None for the one that the run trained; else the packaged one.
         console: Where the state of the run is shown.
 
     Raises:
