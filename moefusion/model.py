@@ -86,7 +86,9 @@ class MoEFusion(nn.Module):
         output: FusionOutput = self.fusion(infrared, visible, *maps)
         return output
 
-    def training_losses(self, batch: Batch, *, noise: Mapping[str, Tensor] | None = None) -> TrainingLosses:
+    def training_losses(
+        self, batch: Batch, *, noise: Mapping[str, Tensor] | None = None, alpha: float | None = None
+    ) -> TrainingLosses:
         """Return the sum of the fusion losses and of both detectors' losses.
 
         The fusion loss does not reach the detectors. Under autocast the detectors' backbones and attention and the
@@ -96,6 +98,7 @@ class MoEFusion(nn.Module):
         Args:
             batch: Images and objects.
             noise: Draws for the gates, as `FusionNetwork.forward` takes them.
+            alpha: Weight of the gradient loss; None takes `FusionConfig.alpha`.
 
         Raises:
             InputError: The batch does not fit, or the model is not in training mode.
@@ -112,8 +115,8 @@ class MoEFusion(nn.Module):
         with torch.autocast(infrared.device.type, enabled=False):
             mask = foreground_mask(batch.boxes, (infrared.shape[2], infrared.shape[3]))
             load = _common_load_loss(output) if output.gates and world_size() > 1 else output.load_loss
-            alpha = self.fusion_config.alpha
-            fusion = fusion_loss(output.fused, infrared, visible, mask, load, alpha=alpha)
+            weight = self.fusion_config.alpha if alpha is None else alpha
+            fusion = fusion_loss(output.fused, infrared, visible, mask, load, alpha=weight)
         total = sum(detection.values(), start=fusion.total)
         terms = {"pixel": fusion.pixel, "gradient": fusion.gradient, "load": fusion.load, **detection}
         return TrainingLosses(

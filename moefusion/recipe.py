@@ -33,6 +33,9 @@ class TrainingConfig:
         learning_rate, weight_decay: Of Adam.
         warmup: Over so many steps the learning rate grows to its value; 0 in the paper, whose rate is small. At rates
             of 1e-3 and above Adam's first steps would leave many of the network's units at zero for good.
+        gradient_start: Steps before the gradient loss counts; 0 in the paper. That loss compares absolute gradients, so
+            that it cannot tell an image from its negative, and at ten times the pixel loss's weight it may pull a
+            fresh network to the negative for good: its image is then black.
         gradient_norm: What the gradient's norm is clipped to.
         seed: Of the order of the samples and of every draw in a step. Not of the model's first weights.
         mixed_precision: The detectors' backbones and attention, and the first two of the four convolutions of the
@@ -60,6 +63,7 @@ class TrainingConfig:
     learning_rate: _Positive = 1e-4
     weight_decay: Annotated[FiniteFloat, Field(ge=0, description="a finite number from 0")] = 1e-4
     warmup: _Whole = 0
+    gradient_start: _Whole = 0
     gradient_norm: _Positive = 35.0
     seed: _Whole = 0
     mixed_precision: Annotated[bool | None, Field(description="True, False or None")] = None
@@ -68,12 +72,16 @@ class TrainingConfig:
     tensorboard: Annotated[bool, Field(description="True or False")] = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values that JSON can hold; windows, mirroring, warm-up only where there are any.
+        """Return the settings as plain values that JSON can hold; those newer than the first files only where they are set.
 
-        So trainings from before these settings existed are still told from others by what decided them.
+        So a training from before these settings existed still has the settings that decided it.
         """
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        return {name: value for name, value in values.items() if value or name not in ("crop", "flip", "warmup")}
+        return {
+            name: value
+            for name, value in values.items()
+            if value or name not in ("crop", "flip", "warmup", "gradient_start")
+        }
 
     @classmethod
     def paper(cls) -> Self:

@@ -79,7 +79,8 @@ class _MoEFusionTask(trainer.Task[Sample, list[Sample]]):
         torch.manual_seed(derive_seed(self.config.seed, "step", step, rank()))
         draws = torch.Generator().manual_seed(derive_seed(self.config.seed, "augment", step, rank()))
         samples = [augment(sample, self.config.crop, self.config.flip, draws) for sample in batch]
-        losses = self.network.training_losses(collate(samples).to(device), noise=noise)
+        alpha = 0.0 if step < self.config.gradient_start else None
+        losses = self.network.training_losses(collate(samples).to(device), noise=noise, alpha=alpha)
         return StepLosses(losses.total, losses.terms, _expert_shares(losses))
 
     def record(self, step: int) -> dict[str, Any]:

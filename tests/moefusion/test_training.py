@@ -501,13 +501,23 @@ def test_order_of_an_epoch():
     assert epoch_order(1, 4, repeat=1, seed=0).tolist() == [[0, 0, 0, 0]]
 
 
+def test_the_gradient_loss_counts_from_its_start(tmp_path):
+    run(samples(4), tmp_path, replace(QUICK, epochs=2, gradient_start=3))
+    found = [{name: float(value) for name, value in row.items()} for row in rows(tmp_path)]
+    weights = []
+    for row in found:
+        detection = sum(value for name, value in row.items() if name.startswith(("infrared_", "visible_")))
+        weights.append((row["total"] - row["pixel"] - row["load"] - detection) / row["gradient"])
+    assert weights == pytest.approx([0, 0, 0, 10], abs=1e-3)
+
+
 def test_warm_up():
     config = TrainingConfig(epochs=3, learning_rate=1e-2, warmup=4)
     rates = [config.learning_rate_at(0, step) for step in range(6)]
     assert rates == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01])
     assert config.learning_rate_at(0) == pytest.approx(0.01)
     assert config.learning_rate_at(2, 1) == pytest.approx(0.0005)  # a warm-up may be longer than an epoch
-    assert "warmup" not in TrainingConfig().to_dict()
+    assert not {"crop", "flip", "warmup", "gradient_start"} & TrainingConfig().to_dict().keys()
     assert config.to_dict()["warmup"] == 4
 
 
