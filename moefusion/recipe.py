@@ -72,7 +72,7 @@ class TrainingConfig:
     tensorboard: Annotated[bool, Field(description="True or False")] = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values that JSON can hold; those newer than the first files only where they are set.
+        """Return the settings as plain values for JSON; those newer than the first files only where set.
 
         So a training from before these settings existed still has the settings that decided it.
         """
