@@ -20,7 +20,7 @@ class Method(ABC):
         colour: Whether `forward` takes the images as RGB; otherwise it takes their grey luma.
         source: Whether it gives one of the two sources, unfused; tables show it without a rank.
         infrared: Whether its images are infrared ones, which a detector never sees with the visible image's chroma.
-        trains: Whether a run trains it where no weights are given.
+        trains: Whether a run can train it. Its first variant, if it has any, is then a trained model that it brings.
         reads_weights: Whether what follows its name on the command line is always a file or folder of weights.
     """
 

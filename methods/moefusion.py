@@ -45,17 +45,17 @@ class MoEFusion(Method):
         parameters=1_830_944,
         verified="architecture only",
         citation=CITATION,
+        trained_on=("MSRS", "FLIR", "RoadScene", "LLVIP", "M3FD-Fusion"),  # the packaged model
         row="MoE-Fusion",
         notes=("No weights were published; those of the package and of a run are trained here.",),
     )
-    trained_on: ClassVar[tuple[str, ...]] = ("MSRS", "FLIR", "RoadScene", "LLVIP", "M3FD-Fusion")  # the small model
 
     def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
         super().__init__(variant=variant, weights=weights, device=device)
         self.packaged = weights is None
         if not self.packaged:
             self.variant = None
-        self.file = Path(weights) if weights is not None else moefusion.PACKAGED / f"{self.variant}.safetensors"
+        self.file = moefusion.PACKAGED if weights is None else Path(weights)
         self.device = usable_device(device)
         if self.device.type == "cpu":
             keep_memory()
@@ -81,4 +81,4 @@ class MoEFusion(Method):
     @classmethod
     def leakage(cls, variant: str | None, dataset: str) -> str | None:
         """Return a note for tables of a data set that the packaged model was trained on, else None."""
-        return f"its weights were trained on {dataset}" if dataset in cls.trained_on else None
+        return cls.record.leakage(variant, dataset)

@@ -90,7 +90,12 @@ def digest_all(paths: Iterable[Path]) -> str:
     Raises:
         InputError: One of them cannot be read.
     """
-    return hashlib.sha256(b"".join(bytes.fromhex(digest(path)) for path in paths)).hexdigest()
+    return combine_digests(digest(path) for path in paths)
+
+
+def combine_digests(digests: Iterable[str]) -> str:
+    """Return the SHA-256 that `digest_all` gives for files of these SHA-256s."""
+    return hashlib.sha256(b"".join(map(bytes.fromhex, digests))).hexdigest()
 
 
 def require_there(path: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from moefusion.recipe import TrainingConfig
     from moefusion.training import train
 
-PACKAGED = Path(__file__).parent / "packaged"  # models that come with the package, NAME.safetensors
+PACKAGED = Path(__file__).parent / "packaged" / "small.safetensors"  # the model that comes with the package
 __all__ = [
     "PACKAGED",
     "AttentionMaps",

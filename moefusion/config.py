@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, FiniteFloat, model_validator
 from pydantic.dataclasses import dataclass
 
 from metrics.validation import one_line_errors
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Combine = Literal["linear", "logsumexp"]
 PRETRAINED = ("imagenet", "coco")  # weights of a ResNet-50, which torchvision downloads
@@ -17,6 +20,11 @@ Grid = Annotated[
     tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
     Field(description="(height, width), two whole numbers from 1"),
 ]
+
+
+def plain_values(config: "DataclassInstance") -> dict[str, Any]:
+    """Return the fields of settings as JSON gives them back: lists for tuples."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
 
 
 @one_line_errors
@@ -92,7 +100,7 @@ class FusionConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values that JSON and TOML can hold."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return plain_values(self)
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Self:

@@ -1,17 +1,22 @@
 """The settings of a training run; importable without torch."""
 
-from dataclasses import asdict
 from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, FiniteFloat
 from pydantic.dataclasses import dataclass
 
 from metrics.validation import one_line_errors
+from moefusion.config import plain_values
 
 _Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
 _Whole = Annotated[int, Field(ge=0, description="a whole number from 0")]
 _Positive = Annotated[FiniteFloat, Field(gt=0, description="a finite number above 0")]
+_Size = Annotated[
+    tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None,
+    Field(description="(height, width) or None"),
+]
 
+_LATER = ("crop", "flip", "warmup", "gradient_start")  # settings that the first checkpoints do not have
 _DECAYS = (16 / 24, 22 / 24)  # of all epochs, after which the learning rate falls to a tenth
 
 
@@ -51,14 +56,8 @@ class TrainingConfig:
     epochs: _Count = 24
     batch: _Count = 4
     repeat: _Count = 1
-    resize: Annotated[
-        tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None,
-        Field(description="(height, width) or None"),
-    ] = (480, 640)
-    crop: Annotated[
-        tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None,
-        Field(description="(height, width) or None"),
-    ] = None
+    resize: _Size = (480, 640)
+    crop: _Size = None
     flip: Annotated[FiniteFloat, Field(ge=0, le=1, description="a probability from 0 to 1")] = 0.0
     learning_rate: _Positive = 1e-4
     weight_decay: Annotated[FiniteFloat, Field(ge=0, description="a finite number from 0")] = 1e-4
@@ -76,12 +75,7 @@ class TrainingConfig:
 
         So a training from before these settings existed still has the settings that decided it.
         """
-        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        return {
-            name: value
-            for name, value in values.items()
-            if value or name not in ("crop", "flip", "warmup", "gradient_start")
-        }
+        return {name: value for name, value in plain_values(self).items() if value or name not in _LATER}
 
     @classmethod
     def paper(cls) -> Self:

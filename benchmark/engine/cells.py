@@ -27,7 +27,6 @@ from metrics.files import digest_all, remove_leftovers, write_bytes
 
 MANIFEST, ERROR = "manifest.json", "error.txt"
 MODEL = "model.safetensors"  # of a cell in which something was trained
-TRAINING = "training data"  # in a data set's place where one model is trained for all that are tested
 PACKAGES = (
     "numpy",
     "scipy",
@@ -206,12 +205,6 @@ class Cell:
 
     def _write(self, manifest: Manifest) -> None:
         write_bytes(self.folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
-
-
-def training_cell(out: Path, dataset: str, method: str) -> Cell:
-    """Return the cell of the model that a run trained for a data set: the one for all data sets, or its own."""
-    shared = Cell(out, TRAINING, method, "train")
-    return shared if shared.folder.is_dir() else Cell(out, dataset, method, "train")
 
 
 def _changed_values(before: dict[str, str], after: dict[str, str]) -> list[str]:

@@ -24,6 +24,7 @@ from metrics.registry import select
 FOLDER = Path(__file__).parent / "experiments"
 _STRICT = ConfigDict(extra="forbid")
 _WEIGHTS = (".pth", ".pt", ".ckpt", ".model", ".pkl", ".h5", ".npz", ".tar", ".safetensors")  # suffixes of files
+TRAINING = "training data"  # in a data set's place in cells where one model is trained for all that are tested
 TRAIN = "train"  # behind the name of a method that can be trained: the run trains it
 _MOST = 64 << 10  # bytes of a file; the time that a hostile one takes to parse grows with the square
 
@@ -228,6 +229,10 @@ class TrainSettings:
     detector: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 
+    def place(self, dataset: str) -> str:
+        """Return the name under which the cell of a data set's model lies: the data set's, or one for all."""
+        return TRAINING if self.datasets else dataset
+
 
 @dataclass(config=_STRICT)
 class Experiment:
@@ -316,9 +321,10 @@ def _chosen_models(methods: Sequence[MethodSettings], *, trains: bool) -> list[M
 def _chosen_model(settings: MethodSettings, *, trains: bool) -> MethodSettings:
     if not settings.trained:
         return settings
-    if trains or settings.variant == TRAIN or settings.fusion or settings.kind is None:
+    packaged = settings.kind.variants if settings.kind else ()
+    if trains or settings.variant == TRAIN or settings.fusion or not packaged:
         return replace(settings, variant=None)
-    return replace(settings, variant=settings.kind.variants[0])
+    return replace(settings, variant=packaged[0])
 
 
 def _with_metrics(settings: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from benchmark import datasets
 from benchmark.datasets.base import Pair
 from benchmark.engine import plan
 from benchmark.engine import run_record as record
-from benchmark.engine.cells import ERROR, MODEL, TRAINING, Cell, is_first_process
+from benchmark.engine.cells import ERROR, MODEL, Cell, is_first_process
 from benchmark.engine.experiment import DatasetSettings, Experiment, MethodSettings
 from benchmark.engine.loading import LoadedPart, TrainingPairs, load_part, load_training
 from benchmark.engine.progress import Board, Task
@@ -327,7 +327,7 @@ class Run:
         return load_training(wanted, options.data_root, options.out / "data", limit=options.limit)
 
     def _training_cell(self, part: Part, method: MethodRun) -> Cell:
-        return self._cell(TRAINING if self.experiment.train.datasets else part.title, method.label, "train")
+        return self._cell(self.experiment.train.place(part.title), method.label, "train")
 
     def _fuse(self, part: Part, pairs: Sequence[Pair], method: MethodRun, notes: Sequence[str] = ()) -> Stage:
         settings = method.settings

@@ -12,6 +12,7 @@ from benchmark.engine import references
 from benchmark.engine.cells import Cell
 from benchmark.engine.experiment import MethodSettings
 from benchmark.engine.run_record import Record
+from benchmark.tables.origins import has_known_weights
 from methods.record import Record as MethodRecord
 from metrics.errors import InputError
 from metrics.plugins import split_file_name
@@ -133,7 +134,7 @@ def _method_card(record: MethodRecord, rows: Sequence[tuple[str, MethodSettings]
         ("code", record.repository if record.home else ""),
         ("licence of the code", record.licence),
         ("cite", _keys(record.citation)),
-        ("official weights trained on", _training_sets(record)),
+        (f"{'official' if record.files else 'packaged'} weights trained on", _training_sets(record)),
         ("checked against", _VERIFIED[record.verified]),
     ]
     return Card(", ".join(label for label, _ in rows), _known(facts), warning)
@@ -147,10 +148,8 @@ def _warn(folder: Path, run: Record, rows: Iterable[tuple[str, MethodSettings]])
         for part in run.parts:
             manifest = Cell(folder, part.title, label, "fuse").manifest()
             settings = manifest.recipe.get("settings") if manifest else None
-            if method.kind is None or not isinstance(settings, dict):
+            if method.kind is None or not isinstance(settings, dict) or not has_known_weights(settings):
                 continue
-            if not (settings.get("official weights") is True or settings.get("packaged weights") is True):
-                continue  # weights of a user's own
             if note := method.kind.leakage(method.variant, names.get(part.name, part.title)):
                 texts.append(f"{label}: {note}")
     return "; ".join(dict.fromkeys(texts))

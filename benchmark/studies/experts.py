@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmark.engine.cells import MODEL, training_cell
+from benchmark.engine.cells import MODEL, Cell
 from benchmark.engine.experiment import Experiment, MethodSettings, check_names
 from benchmark.engine.runner import Options, Outcome, start_run
 from moefusion import PACKAGED
@@ -18,7 +18,7 @@ def experts(
     Args:
         experiment: On which data sets.
         options: How.
-        model: Its file; None for the one that the run trained; else the packaged one.
+        model: Its file; None for the one that the run trained, or the packaged one where it trains none.
         console: Where the state of the run is shown.
 
     Raises:
@@ -31,7 +31,7 @@ def experts(
     label = MethodSettings(name="moefusion").label_or_title
     with start_run(experiment, options, ["data"], console) as run:
         for loaded in run.load():
-            trained = training_cell(options.out, loaded.part.title, label).folder / MODEL
-            usual = trained if experiment.trains else PACKAGED / "small.safetensors"
+            trained = Cell(options.out, experiment.train.place(loaded.part.title), label, "train").folder / MODEL
+            usual = trained if experiment.trains else PACKAGED
             run.outcome.figures += draw(loaded.part, model or usual, options.out, device=options.device)
     return run.outcome

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark import datasets
-from benchmark.engine.cells import Cell, training_cell
-from benchmark.engine.experiment import MethodSettings, ScoreSettings
+from benchmark.engine.cells import MODEL, Cell
+from benchmark.engine.experiment import TRAINING, MethodSettings, ScoreSettings
 from benchmark.engine.run_record import Part
 from benchmark.engine.stage import why_outdated
 from benchmark.engine.stages.score import Score, count_undefined, read_scores
 from benchmark.tables import metric_table as tables
-from benchmark.tables.origins import OTHER_WEIGHTS
+from benchmark.tables.origins import OTHER_WEIGHTS, has_known_weights
+from metrics.files import combine_digests
 
 
 def block(
@@ -49,17 +50,28 @@ def unfused(part: Part, label: str, out: Path) -> str | None:
 
 def notes(part: Part, label: str, method: MethodSettings, out: Path) -> list[str]:
     """Return what a reader should know of a method's weights."""
-    lines = []
-    train = training_cell(out, part.title, label).manifest()
     fuse = Cell(out, part.title, label, "fuse").manifest()
-    if train and train.status == "done":
-        lines += train.notes
     settings = fuse.recipe.get("settings", {}) if fuse else {}
+    lines = _training_notes(part, label, settings, out)
     if not isinstance(settings, dict):
         lines.append("its manifest does not say by which settings it was fused; run fuse again")
     elif settings.get("official weights") is False:
         lines.append(OTHER_WEIGHTS)
-    elif (settings.get("official weights") or settings.get("packaged weights")) and method.kind:
+    elif has_known_weights(settings) and method.kind:
         title = datasets.titles().get(part.name, part.title)
         lines += filter(None, [method.kind.leakage(method.variant, title)])
     return lines
+
+
+def _training_notes(part: Part, label: str, settings: object, out: Path) -> list[str]:
+    """Return how the run trained the model that fused; nothing where it was fused by another one."""
+    weights = settings.get("weights") if isinstance(settings, dict) else None
+    try:
+        model = combine_digests([weights])  # type: ignore[list-item]  # anything may stand in a damaged manifest
+    except (TypeError, ValueError):
+        return []
+    for place in (part.title, TRAINING):
+        train = Cell(out, place, label, "train").manifest()
+        if train and train.status == "done" and train.files.get(MODEL) == model:
+            return train.notes
+    return []

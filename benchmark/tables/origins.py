@@ -45,6 +45,11 @@ def add_paper_rows(
     return rows
 
 
+def has_known_weights(settings: Mapping[str, Any]) -> bool:
+    """Return whether a method's settings name weights whose training data are known: official or packaged ones."""
+    return settings.get("official weights") is True or settings.get("packaged weights") is True
+
+
 def has_other_weights(table: pd.DataFrame) -> "pd.Series[bool]":
     """Return which rows are of a method whose weights are not its authors' own."""
     return table["notes"].fillna("").str.contains(OTHER_WEIGHTS, regex=False)

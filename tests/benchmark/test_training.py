@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import methods
+import moefusion
 from benchmark import datasets
 from benchmark.detection.samples import Samples, visible_examples
 from benchmark.engine import experiment
@@ -198,6 +199,27 @@ def test_where_the_file_says_how_to_train_the_run_trains_it(name: str, variant: 
     assert [method.variant for method in chosen] == [variant, None]
     assert [method.trained for method in chosen] == [variant is None, True]
     assert experiment.method("moefusion:some/file.safetensors").trained is False
+
+
+def test_a_row_has_the_note_of_the_training_only_where_its_model_fused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(monkeypatch, folder, "run", "--workers", "1", "--methods", "average", "moefusion") == 0
+    trained = pd.read_csv(folder / "out/table1.csv").set_index(["method", "origin"])["notes"]
+    assert trained["MoE-Fusion", "measured"].startswith("trained by this run: 2 steps of 2 pairs at 96x64")
+    packaged = ["--methods", "average", f"MoE-Fusion=moefusion:{moefusion.PACKAGED}"]
+    assert call(monkeypatch, folder, "run", "--workers", "1", *packaged) == 0
+    notes = pd.read_csv(folder / "out/table1.csv").set_index(["method", "origin"])["notes"]
+    assert "trained by this run" not in str(notes["MoE-Fusion", "measured"])
+
+
+def test_a_method_without_a_packaged_model_is_trained_by_the_run(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from methods.moefusion import MoEFusion\n\n\nclass Own(MoEFusion):\n    variants = ()\n"
+    )
+    given = [experiment.method(f"{tmp_path}/own.py:Own")]
+    (chosen,) = experiment.with_overrides(experiment.read("m3fd"), methods=given).methods
+    assert chosen.trained
 
 
 def test_a_data_set_without_boxes_cannot_train_it(folder: Path) -> None:

@@ -16,8 +16,8 @@ from methods.moefusion import MoEFusion
 from metrics import images
 from metrics.files import digest
 
-FILE = moefusion.PACKAGED / "small.safetensors"
-CARD = (moefusion.PACKAGED / "README.md").read_text()
+FILE = moefusion.PACKAGED
+CARD = (FILE.parent / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ class Train(TrainingStage):
         training = {name: value for name, value in self.training.to_dict().items() if name not in _WITHOUT_EFFECT}
         return {
             "fusion": self.fusion.to_dict(),
-            "detector": _listed(self.detector),
+            "detector": asdict(self.detector),
             "training": training,
             "classes": list(self.classes),
             "data": fingerprint(self.pairs),
@@ -140,11 +140,6 @@ def configs(
         )
     except ValueError as error:
         raise InputError(str(error)) from error
-
-
-def _listed(config: Any) -> dict[str, Any]:
-    """Return settings as JSON gives them back: lists for tuples."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
 
 
 def _with(kind: Callable[..., Config], base: Any, changes: dict[str, Any]) -> Config:
