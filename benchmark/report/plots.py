@@ -10,7 +10,7 @@ from matplotlib.cbook import boxplot_stats
 
 from benchmark.tables.ranking import heading
 
-WIDTH, LEFT, RIGHT, TOP, STEP, BOTTOM = 420, 112, 402, 6, 22, 22
+WIDTH, LEFT, RIGHT, TOP, STEP, BOTTOM = 448, 140, 430, 6, 22, 22
 _FEW = 40  # so many images or fewer are all drawn; of more, the outliers
 _TICKS = 4
 
