@@ -90,7 +90,7 @@ class _OnExperiment:
 
 
 def _folder_name(experiment: str) -> str:
-    file, colon, function = experiment.rpartition(":")  # of a data set of a user's own
+    file, colon, function = experiment.rpartition(":")  # of a data set in a user's file
     return function if colon and file.endswith(".py") else Path(experiment).stem
 
 
@@ -534,7 +534,7 @@ def main() -> int:
         _say(str(error))
         return 2
     except OSError as error:
-        _say(f"{error.filename or 'a file'} cannot be used ({error.strerror or error}); make room or mend it")
+        _say(f"{error.filename or 'a file'} cannot be used ({error.strerror or error}); free space or repair it")
         return 2
     except KeyboardInterrupt as stop:
         _say("interrupted; what is finished is kept, and the same command resumes there")

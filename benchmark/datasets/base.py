@@ -17,7 +17,7 @@ class Box:
         x0, y0, x1, y1: Edges in pixels of the pair's images, origin at the top left corner of the top left
             pixel; x1 and y1 are exclusive, so that x1 - x0 is the width (COCO's convention).
         label: One of the data set's classes.
-        difficult: Marked as hard or as a crowd; an evaluator neither rewards nor punishes finding it.
+        difficult: Marked as hard or as a crowd; its detection counts neither as true nor as false positive.
     """
 
     x0: float

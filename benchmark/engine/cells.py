@@ -60,7 +60,7 @@ class Manifest(BaseModel):
         layers: What every item has, such as metrics, each with the hash of what decides it.
         notes: What a reader of the numbers should know and no number says.
         reason: Why it failed, in one line.
-        files: Results that readers believe without a look at what they were made from, with their SHA-256.
+        files: Results that are read without checking what they were made from, with their SHA-256.
         seconds: Time spent, summed over resumed runs.
     """
 

@@ -281,7 +281,7 @@ def read(name: str) -> Experiment:
     """Return an experiment's settings.
 
     Args:
-        name: One of `names()`, the path of a TOML file, or a data set of a user's own, path/to/file.py:function.
+        name: One of `names()`, the path of a TOML file, or a data set in a user's file, path/to/file.py:function.
 
     Raises:
         InputError: Nobody knows the name, or the file holds something else than an experiment.

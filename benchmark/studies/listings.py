@@ -129,7 +129,7 @@ def _method(name: str) -> RenderableType:
     import methods
 
     method = methods.find(name)
-    record = methods.records().get(name)
+    record = getattr(method, "record", None)
     about = _first_paragraph(method.__doc__)
     variants = ", ".join(method.variants)
     if variants:
