@@ -56,6 +56,14 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """Return whether a device has arithmetic in bfloat16: a GPU has, and a CPU of which oneDNN says so.
+
+    Another CPU emulates it, and then a convolution takes tens of times as long as in float32.
+    """
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def mean_over_processes(values: Tensor) -> Tensor:
     """Return the mean of every process's values, the same on each; no gradient."""
     values = values.detach().clone()

@@ -44,7 +44,8 @@ class TrainingConfig:
         gradient_norm: What the gradient's norm is clipped to.
         seed: Of the order of the samples and of every draw in a step. Not of the model's first weights.
         mixed_precision: The detectors' backbones and attention, and the first two of the four convolutions of the
-            global experts, in bfloat16; None: where there is a GPU.
+            global experts, in bfloat16; None: where there is a GPU. A CPU that has no arithmetic in bfloat16 and
+            would have to emulate it trains in float32 all the same.
         checkpoint_steps: A checkpoint is written after so many steps, and after each epoch.
         workers: Processes that load samples.
         tensorboard: Write TensorBoard's files.

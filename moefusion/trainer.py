@@ -27,7 +27,7 @@ from moefusion.checkpoint_file import (
     write_checkpoint,
 )
 from moefusion.data import epoch_order, load_batches
-from moefusion.distributed import mean_over_processes, processes, rank, world_size
+from moefusion.distributed import computes_bfloat16, mean_over_processes, processes, rank, world_size
 from moefusion.journal import Journal
 
 CHECKPOINT, MODEL, LOG = "checkpoint.safetensors", "model.safetensors", "train.csv"
@@ -77,7 +77,8 @@ class Task(ABC, Generic[Item, Batch]):
         data: Its samples.
         settings: How.
         repeat: How often an epoch has each sample.
-        mixed_precision: Whether the losses are computed under autocast in bfloat16; None: on a GPU.
+        mixed_precision: Whether the losses are computed under autocast in bfloat16, on a device that has its
+            arithmetic; None: on a GPU.
         tensorboard: Write TensorBoard's files.
     """
 
@@ -166,6 +167,10 @@ class _Run(Generic[Item, Batch]):
         self.weights = trained_weights(task.model)
         self.optimiser = task.optimiser(list(self.weights.values()))
         self.step = 0
+        wanted = device.type == "cuda" if task.mixed_precision is None else task.mixed_precision
+        self.mixed = wanted and computes_bfloat16(device)
+        if self.mixed != wanted and rank() == 0:
+            print("mixed precision: this processor has no arithmetic in bfloat16; trains in float32", flush=True)
 
     def run(self, resume: bool, report: Callable[[int, int], None], *, progress: bool, bar: bool) -> Path:
         task = self.task
@@ -189,8 +194,7 @@ class _Run(Generic[Item, Batch]):
         rate = task.learning_rate(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        mixed = self.device.type == "cuda" if task.mixed_precision is None else task.mixed_precision
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
             losses: StepLosses = learner(batch, self.step)
         measured = _average({"total": losses.total, **losses.terms, **losses.shares})
         self._require_finite({name: measured[name] for name in (*losses.terms, "total")})

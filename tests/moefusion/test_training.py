@@ -29,6 +29,7 @@ from moefusion import (
     load_checkpoint,
     save_checkpoint,
     train,
+    trainer,
 )
 from moefusion.data import PreparedSamples, augment, collate, epoch_order, resize
 
@@ -324,6 +325,17 @@ def test_mixed_precision_leaves_fusion_in_full():
     mixed.total.backward()
     # bfloat16 has eight bits.
     assert mixed.terms["pixel"].item() == pytest.approx(full.terms["pixel"].item(), rel=2**-6)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_mixed_precision_only_where_the_processor_has_it(tmp_path, monkeypatch, capsys, native):
+    monkeypatch.setattr(trainer, "computes_bfloat16", lambda device: native)
+    model, kinds = new_model(), set()
+    for expert in model.fusion.global_experts.experts:
+        expert.conv2.register_forward_hook(lambda *a: kinds.add(a[2].dtype))
+    train(model, samples(2), tmp_path, replace(QUICK, epochs=1, mixed_precision=True), progress=False)
+    assert kinds == {torch.bfloat16 if native else torch.float32}
+    assert ("trains in float32" in capsys.readouterr().out) != native
 
 
 def test_progress_bar_and_tensorboard(tmp_path, monkeypatch, capsys):
