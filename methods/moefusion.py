@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import moefusion
 from methods.base import Method
-from methods.network import exact, keep_memory, usable_device
+from methods.network import exact, usable_device
 from methods.record import Record
 from metrics.errors import InputError
 from metrics.files import digest
@@ -57,8 +57,6 @@ class MoEFusion(Method):
             self.variant = None
         self.file = moefusion.PACKAGED if weights is None else Path(weights)
         self.device = usable_device(device)
-        if self.device.type == "cpu":
-            keep_memory()
         try:
             self.model = moefusion.load_checkpoint(self.file).to(self.device).requires_grad_(False)
         except ValueError as error:

@@ -1,9 +1,8 @@
 """The base class of published networks, with devices, weights and deterministic arithmetic."""
 
-import ctypes
 from abc import abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,8 +20,7 @@ from metrics.images import ImageArray
 from moefusion.distributed import usable_device
 from moefusion.pretrained import read_state
 
-__all__ = ["NetworkMethod", "exact", "fill", "keep_memory", "read_state", "usable_device"]
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+__all__ = ["NetworkMethod", "exact", "fill", "read_state", "usable_device"]
 
 
 class NetworkMethod(Method):
@@ -39,8 +37,6 @@ class NetworkMethod(Method):
     def __init__(self, *, variant: str | None = None, weights: str | None = None, device: str = "auto") -> None:
         super().__init__(variant=variant, weights=weights, device=device)
         self.device = usable_device(device)
-        if self.device.type == "cpu":
-            keep_memory()
         self.files = _weights.locate(self.name, self.record, self.variant, weights)
         self.network = self.load(self.files).to(self.device).eval().requires_grad_(False)
 
@@ -89,18 +85,6 @@ def exact() -> AbstractContextManager[None]:
     """
     flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     return flags
-
-
-def keep_memory() -> None:
-    """Let this process keep the memory that it frees, where the C library is glibc; elsewhere nothing happens.
-
-    glibc gives every buffer above 32 MB back at once, and the next layer's comes as empty pages that the system
-    must clear: a quarter of the time of fusing a large image.
-    """
-    with suppress(OSError, AttributeError):
-        glibc = ctypes.CDLL("libc.so.6")
-        glibc.mallopt(_M_MMAP_MAX, 0)
-        glibc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def fill(network: nn.Module, state: Mapping[str, Any], path: Path) -> None:

@@ -1,8 +1,9 @@
 """Distributed training: the processes of a run and statistics over all of them; a single process needs no setup."""
 
+import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from metrics.errors import InputError
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def world_size() -> int:
@@ -37,7 +40,7 @@ def processes(device: torch.device) -> Iterator[None]:
 
 
 def usable_device(name: str) -> torch.device:
-    """Return the device of a name; "auto" is this process's GPU, as "cuda" is, or the CPU where there is none.
+    """Return the device of a name, ready for work; "auto" is this process's GPU, as "cuda" is, or else the CPU.
 
     Raises:
         InputError: It cannot be used.
@@ -53,7 +56,21 @@ def usable_device(name: str) -> torch.device:
         raise InputError(f"device {name!r} cannot be used ({str(error).splitlines()[0][:120]}); try 'cpu'") from error
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    elif device.type == "cpu":
+        _keep_memory()
     return device
+
+
+def _keep_memory() -> None:
+    """Let this process keep the memory that it frees, where the C library is glibc; elsewhere nothing happens.
+
+    glibc gives every buffer above 32 MB back at once, and the next layer's comes as empty pages that the system
+    must clear: a quarter of the time of fusing a large image, a sixth of that of a training step.
+    """
+    with suppress(OSError, AttributeError):
+        glibc = ctypes.CDLL("libc.so.6")
+        glibc.mallopt(_M_MMAP_MAX, 0)
+        glibc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def computes_bfloat16(device: torch.device) -> bool:

@@ -1,10 +1,13 @@
 """What all tests share."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# The tests' processes keep the cores busy already, and networks this small gain nothing from threads. Before numpy and
+# torch load, and for the commands that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import metrics  # noqa: F401  (before torch loads: it limits the spinning of threads)
 
@@ -16,17 +19,6 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"no real images and golden outputs at {folder}; set IVIF_SHARED to their folder")
     return folder
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from threads, and on a busy machine their threads wait for each other."""
-    import torch  # not above: most tests need none
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

@@ -18,8 +18,6 @@ from benchmark.synthetic import layouts as synthetic
 from metrics.errors import InputError
 from run_benchmark import main
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> Options:

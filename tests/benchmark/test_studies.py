@@ -16,8 +16,6 @@ from benchmark.synthetic import layouts as synthetic
 from metrics.errors import InputError
 from moefusion import FusionConfig
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> Options:

@@ -23,7 +23,7 @@ def command(data: Path, out: Path, *verb: str, methods: tuple[str, ...] = METHOD
 
 def start(line: list[str], **options: object) -> subprocess.Popen[str]:
     """Start a command in a process group of its own."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"} | dict(options.pop("more", {}))  # type: ignore[call-overload]
+    environment = dict(os.environ) | dict(options.pop("more", {}))  # type: ignore[call-overload]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     settings = {"cwd": ROOT, "env": environment, "start_new_session": True, **pipes, **options}
     return subprocess.Popen(line, **settings)  # type: ignore[call-overload,no-any-return]

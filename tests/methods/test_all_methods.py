@@ -33,7 +33,7 @@ each_file = pytest.mark.parametrize(("name", "file"), FILES, ids=[f"{name}-{file
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Ready:
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
     return Ready(tmp_path_factory.mktemp)
 
 

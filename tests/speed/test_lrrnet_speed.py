@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from methods.lrrnet import LRRNetwork, fuse_in_cache
-from methods.network import keep_memory
+from methods.network import usable_device
 
 
 def seconds(fuse: Callable[[], Tensor]) -> float:
@@ -19,7 +19,7 @@ def seconds(fuse: Callable[[], Tensor]) -> float:
 
 
 def test_faster_than_the_whole_maps(one_thread: None) -> None:
-    keep_memory()
+    usable_device("cpu")  # which keeps the memory that it frees
     network = LRRNetwork().eval().requires_grad_(False)
     infrared, visible = torch.rand(2, 1, 1, 480, 640)
     with torch.inference_mode():

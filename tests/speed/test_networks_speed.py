@@ -12,13 +12,13 @@ import sys, time
 import torch
 from methods.convolution import run_in_tiles
 from methods.didfuse import DIDFuseNetwork
-from methods.network import keep_memory
+from methods.network import usable_device
 from methods.tardal import BatchStatistics, TarDALGenerator
 from methods.ydtr import YDTRNetwork
 
 name, memory, side = sys.argv[1:]
 if memory == "kept":
-    keep_memory()
+    usable_device("cpu")  # which keeps the memory that it frees
 torch.manual_seed(0)
 network = {"YDTR": YDTRNetwork, "TarDAL": lambda: TarDALGenerator(BatchStatistics), "DIDFuse": DIDFuseNetwork}[name]()
 network.eval()

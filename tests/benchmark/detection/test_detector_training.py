@@ -37,9 +37,6 @@ SETTINGS = DetectionSettings(
 )
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
     """Five images of two sizes with a dark and a bright block each, one of them without."""

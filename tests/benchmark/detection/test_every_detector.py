@@ -23,7 +23,6 @@ from metrics import images
 from metrics.errors import InputError
 from moefusion.data import Target
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = ("dark", "bright")
 SMALL = [name for name in registry.RECORDS if name.endswith("small")]
 # A training step of the others writes half a gigabyte of checkpoint.

@@ -18,8 +18,6 @@ from benchmark.studies.experiment_run import run
 from benchmark.synthetic import layouts as synthetic
 from metrics import images
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
