@@ -1,4 +1,4 @@
-"""Distributed training: the processes of a run and statistics over all of them; a single process needs no setup."""
+"""Where a training runs: its device, its processes and statistics over all of them; one process needs no setup."""
 
 import ctypes
 import os

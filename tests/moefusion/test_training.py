@@ -637,5 +637,4 @@ def test_two_processes(tmp_path):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     run_without_sampling(Path(sys.argv[1]))

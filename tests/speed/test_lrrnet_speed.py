@@ -18,7 +18,7 @@ def seconds(fuse: Callable[[], Tensor]) -> float:
     return time.process_time() - start
 
 
-def test_faster_than_the_whole_maps(one_thread: None) -> None:
+def test_faster_than_the_whole_maps() -> None:
     usable_device("cpu")  # which keeps the memory that it frees
     network = LRRNetwork().eval().requires_grad_(False)
     infrared, visible = torch.rand(2, 1, 1, 480, 640)

@@ -192,8 +192,6 @@ def test_ratios_to_other_libraries(triple: list[ImageArray], capsys: pytest.Capt
             lambda: float(torchmetrics.peak_signal_noise_ratio(*tensors, data_range=255.0)),
         ),
     }
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     cv2.setNumThreads(1)
     for name, (ours, theirs) in calls.items():
         with sharing():  # both sources are one image here: it is compared once
@@ -208,7 +206,6 @@ def test_ratios_to_other_libraries(triple: list[ImageArray], capsys: pytest.Capt
             ratios.append(timed(theirs) / seconds)
         with capsys.disabled():
             print(f"\n{name}: {median(ratios):.1f} times our time")
-    torch.set_num_threads(threads)
     cv2.setNumThreads(-1)
 
 

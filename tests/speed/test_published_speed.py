@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import pytest
 import torch
 
 from methods.auif import AUIFNetwork, ComposedAUIF
@@ -32,14 +31,12 @@ def _report(name: str, published: Callable[[], object], ours: Callable[[], objec
     return slow / fast
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_auif_is_faster_than_published() -> None:
     network = AUIFNetwork().eval().requires_grad_(False)
     bands = torch.rand(2, 1, 1, 240, 320, generator=torch.Generator().manual_seed(0))
     assert _report("AUIF 320x240", lambda: network(*bands), lambda: ComposedAUIF(network)(*bands), 7) > 10
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_ifcnn_is_faster_than_published() -> None:
     network = IFCNNNetwork(torch.maximum).eval().requires_grad_(False)
     grey = GreyIFCNN(network, *NORMALISATIONS["script"]).eval()

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+import methods
 import metrics
-import moefusion
 from benchmark import datasets
+from benchmark.tables.markdown import markdown_table
 from metrics import images
 from moefusion.experts import Gate, Routing
 
@@ -48,25 +49,21 @@ def describe(infrared: images.ImageArray, visible: images.ImageArray, fused: ima
     } | metrics.evaluate(infrared, visible, fused)
 
 
-@torch.inference_mode()
 def main() -> None:
     """Print a row for each choice: means over the test part, at the images' own size."""
     name, root = sys.argv[1:]
-    model = moefusion.load_checkpoint(moefusion.PACKAGED).eval()
+    method = methods.create("moefusion")
+    gate = method.model.fusion.global_experts.gate
     rows: dict[str, list[dict[str, float]]] = {choice: [] for choice in CHOICES}
     for pair in datasets.load(name, root, needs_boxes=False).test:
         infrared, visible = (images.grey(images.read(path)) for path in (pair.infrared, pair.visible))
-        bands = [torch.from_numpy(band.copy()).float()[None, None] / 255 for band in (infrared, visible)]
         for choice, experts in CHOICES.items():
-            handle = force(model.fusion.global_experts.gate, experts)
-            fused = model(*bands).fused[0, 0].numpy() * 255
+            handle = force(gate, experts)
+            rows[choice].append(describe(infrared, visible, method.fuse(infrared, visible)))
             handle.remove()
-            rows[choice].append(describe(infrared, visible, fused.round().clip(0, 255).astype(np.uint8)))
-    table = pd.DataFrame({choice: pd.DataFrame(each).mean() for choice, each in rows.items()}).T
-    print("| global experts | " + " | ".join(table.columns) + " |")
-    print("| --- |" + " --: |" * table.shape[1])
-    for choice, row in table.iterrows():
-        print(f"| {choice} | " + " | ".join(f"{value:.3f}" for value in row) + " |")
+    means = {choice: pd.DataFrame(each).mean() for choice, each in rows.items()}
+    head = ["global experts", *means["the gate's own"].index]
+    print(markdown_table([head, *([choice, *row.map("{:.3f}".format)] for choice, row in means.items())]))
 
 
 if __name__ == "__main__":

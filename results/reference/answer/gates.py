@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmark.tables.markdown import markdown_table
+
 
 def picked(counts: pd.DataFrame) -> pd.Series:
     """Return the part of the images for which each expert is picked, by gate and expert, day and night together."""
@@ -20,10 +22,9 @@ def main() -> None:
     counts = pd.concat([pd.read_csv(file) for folder in sys.argv[1:] for file in Path(folder).glob("experts_*.csv")])
     rows = {name: picked(part) for name, part in counts.groupby("dataset", sort=False)} | {"all": picked(counts)}
     gates = list(dict.fromkeys(counts["gate"]))
-    print("| images of | " + " | ".join(gate.replace("_", ", ") for gate in gates) + " |")
-    print("| --- |" + " --: |" * len(gates))
-    for name, row in rows.items():
-        print(f"| {name} | " + " | ".join(" ".join(f"{part:.0%}" for part in row[gate]) for gate in gates) + " |")
+    head = ["images of", *(gate.replace("_", ", ") for gate in gates)]
+    cells = ([name, *(" ".join(f"{part:.0%}" for part in row[gate]) for gate in gates)] for name, row in rows.items())
+    print(markdown_table([head, *cells]))
 
 
 if __name__ == "__main__":

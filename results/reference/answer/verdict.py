@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 import methods
+from benchmark.tables.markdown import markdown_table
 
 
 def compare(folder: Path, method: str) -> pd.DataFrame:
@@ -50,10 +51,7 @@ def main() -> None:
         found = compare(folder, method)
         first = [int(found[column].str.startswith("1 ").sum()) for column in ("among the paper's", "among all")]
         print(f"\n{folder.name}: highest of the paper's in {first[0]} of {len(found)}, of all in {first[1]}\n")
-        print("| metric | " + " | ".join(found.columns) + " |")
-        print("| --- |" + " --: |" * len(found.columns))
-        for metric, row in found.iterrows():
-            print(f"| {metric} | " + " | ".join(row) + " |")
+        print(markdown_table([["metric", *found.columns], *([metric, *row] for metric, row in found.iterrows())]))
 
 
 if __name__ == "__main__":
